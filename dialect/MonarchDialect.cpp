@@ -1,0 +1,140 @@
+//===- MonarchDialect.cpp - attributes of the monarch dialect -------------===//
+
+#include "monarch/Dialect/MonarchDialect.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace monarch;
+
+llvm::hash_code monarch::hash_value(const Geometry &g) {
+  return llvm::hash_combine(
+      g.queryFrames, g.keyFrames, g.height, g.width,
+      llvm::hash_combine_range(g.tile.begin(), g.tile.end()),
+      llvm::hash_combine_range(g.blocks.isRow.begin(), g.blocks.isRow.end()),
+      g.sequenceTokens, g.padBefore);
+}
+
+#include "monarch/Dialect/MonarchDialect.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "monarch/Dialect/MonarchAttrs.cpp.inc"
+
+void MonarchDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "monarch/Dialect/MonarchAttrs.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "monarch/Dialect/MonarchOps.cpp.inc"
+      >();
+}
+
+//===----------------------------------------------------------------------===//
+// #monarch.geometry
+//===----------------------------------------------------------------------===//
+
+/// `[` 3 integers `]`
+static ParseResult parseExtents(AsmParser &parser, Extents &extents) {
+  SmallVector<int64_t> values;
+  auto loc = parser.getCurrentLocation();
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&] {
+        return parser.parseInteger(values.emplace_back());
+      }))
+    return failure();
+  if (values.size() != 3)
+    return parser.emitError(loc)
+           << "G1: expected 3 extents (frames, height, width), got "
+           << values.size();
+  std::copy(values.begin(), values.end(), extents.begin());
+  return success();
+}
+
+/// `(` axes `,` axes `)`
+static ParseResult parseBlocking(AsmParser &parser, Blocking &blocks) {
+  StringRef rows, columns;
+  auto loc = parser.getCurrentLocation();
+  if (parser.parseLParen() || parser.parseKeyword(&rows) ||
+      parser.parseComma() || parser.parseKeyword(&columns) ||
+      parser.parseRParen())
+    return failure();
+  std::optional<Blocking> parsed = Blocking::parse(rows.str(), columns.str());
+  if (!parsed)
+    return parser.emitError(loc)
+           << "G2: expected blocks (fh, w), (w, fh), (f, hw), (hw, f), (fw, h) "
+              "or (h, fw), got ("
+           << rows << ", " << columns << ")";
+  blocks = *parsed;
+  return success();
+}
+
+Attribute GeometryAttr::parse(AsmParser &parser, Type) {
+  Geometry g;
+  Extents grid = {0, 0, 0};
+  int64_t queryFrames = 0;
+  llvm::StringSet<> seen;
+  auto loc = parser.getCurrentLocation();
+  auto parseField = [&]() -> ParseResult {
+    StringRef name;
+    auto nameLoc = parser.getCurrentLocation();
+    if (parser.parseKeyword(&name) || parser.parseEqual())
+      return failure();
+    if (!seen.insert(name).second)
+      return parser.emitError(nameLoc) << "field '" << name << "' given twice";
+    if (name == "grid")
+      return parseExtents(parser, grid);
+    if (name == "tile")
+      return parseExtents(parser, g.tile);
+    if (name == "blocks")
+      return parseBlocking(parser, g.blocks);
+    if (name == "query_frames")
+      return parser.parseInteger(queryFrames);
+    if (name == "sequence")
+      return parser.parseInteger(g.sequenceTokens);
+    if (name == "pad_before")
+      return parser.parseInteger(g.padBefore);
+    return parser.emitError(nameLoc)
+           << "expected grid, query_frames, tile, blocks, sequence or "
+              "pad_before, got '"
+           << name << "'";
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::LessGreater,
+                                     parseField))
+    return {};
+  for (StringRef required : {"grid", "tile", "blocks"})
+    if (!seen.contains(required)) {
+      parser.emitError(loc) << "geometry lacks '" << required << "'";
+      return {};
+    }
+  g.keyFrames = grid[0];
+  g.height = grid[1];
+  g.width = grid[2];
+  g.queryFrames = seen.contains("query_frames") ? queryFrames : grid[0];
+  return parser.getChecked<GeometryAttr>(loc, parser.getContext(), g);
+}
+
+void GeometryAttr::print(AsmPrinter &printer) const {
+  const Geometry &g = getValue();
+  printer << "<grid = [" << g.keyFrames << ", " << g.height << ", " << g.width
+          << "]";
+  if (g.queryFrames != g.keyFrames)
+    printer << ", query_frames = " << g.queryFrames;
+  printer << ", tile = [" << g.tile[0] << ", " << g.tile[1] << ", " << g.tile[2]
+          << "], blocks = (" << g.blocks.rows() << ", " << g.blocks.columns()
+          << ")";
+  if (g.sequenceTokens)
+    printer << ", sequence = " << g.sequenceTokens;
+  if (g.padBefore)
+    printer << ", pad_before = " << g.padBefore;
+  printer << ">";
+}
+
+LogicalResult
+GeometryAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
+                     Geometry value) {
+  std::string error = value.verify();
+  return error.empty() ? success() : LogicalResult(emitError() << error);
+}

@@ -1,0 +1,207 @@
+//===- TileDialect.cpp - the monarch_tile dialect -------------------------===//
+
+#include "monarch/Dialect/TileDialect.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace monarch::tile;
+
+#include "monarch/Dialect/TileDialect.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "monarch/Dialect/TileAttrs.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "monarch/Dialect/TileTypes.cpp.inc"
+#define GET_OP_CLASSES
+#include "monarch/Dialect/TileOps.cpp.inc"
+
+void TileDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "monarch/Dialect/TileAttrs.cpp.inc"
+      >();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "monarch/Dialect/TileTypes.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "monarch/Dialect/TileOps.cpp.inc"
+      >();
+}
+
+//===----------------------------------------------------------------------===//
+// #monarch_tile.layout
+//===----------------------------------------------------------------------===//
+
+Attribute LayoutAttr::parse(AsmParser &parser, Type) {
+  StringRef kind;
+  int64_t warps = 0;
+  auto loc = parser.getCurrentLocation();
+  if (parser.parseLess() || parser.parseKeyword(&kind) ||
+      parser.parseComma() || parser.parseKeyword("warps") ||
+      parser.parseEqual() || parser.parseInteger(warps) ||
+      parser.parseGreater())
+    return {};
+  return parser.getChecked<LayoutAttr>(loc, parser.getContext(), kind, warps);
+}
+
+void LayoutAttr::print(AsmPrinter &printer) const {
+  printer << "<" << getKind() << ", warps = " << getWarps() << ">";
+}
+
+LogicalResult
+LayoutAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
+                   StringRef kind, int64_t warps) {
+  if (!llvm::is_contained({"shared", "lhs", "acc", "rows", "columns"}, kind))
+    return emitError()
+           << "expected layout shared, lhs, acc, rows or columns, got '" << kind
+           << "'";
+  if (warps < 1 || warps > 32)
+    return emitError() << "expected warps in 1..32, got " << warps;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Addresses: load, store, in_bounds, copy_async
+//===----------------------------------------------------------------------===//
+
+/// Checks a row address: `rowIndices` is how many of the memory's indices the
+/// map must give.
+static LogicalResult verifyAddress(Operation *op, MemRefType memory,
+                                   AffineMap map, size_t operands,
+                                   ArrayRef<bool> inBounds,
+                                   int64_t rowIndices) {
+  if (map.getNumSymbols() || map.getNumDims() != operands + 1)
+    return op->emitOpError() << "expected map with " << operands + 1
+                             << " dimensions (the indices, then the row) and "
+                                "no symbols, got "
+                             << map.getNumDims() << " and "
+                             << map.getNumSymbols();
+  if (map.getNumResults() != rowIndices)
+    return op->emitOpError() << "expected map with " << rowIndices
+                             << " results for " << memory << ", got "
+                             << map.getNumResults();
+  if (static_cast<int64_t>(inBounds.size()) != rowIndices)
+    return op->emitOpError() << "expected in_bounds with " << rowIndices
+                             << " entries, got " << inBounds.size();
+  return success();
+}
+
+template <typename Op>
+static LogicalResult verifyMove(Op op, MemRefType memory,
+                                RankedTensorType tile, int64_t offset) {
+  if (tile.getRank() < 1 || tile.getRank() > 2 || !tile.hasStaticShape())
+    return op.emitOpError() << "expected a static tile of rank 1 or 2, got "
+                            << tile;
+  int64_t rank = memory.getRank();
+  if (tile.getRank() == 2) {
+    int64_t columns = memory.getShape().back();
+    if (offset + tile.getDimSize(1) > columns)
+      return op.emitOpError() << "expected a tile of at most "
+                              << columns - offset << " columns, got "
+                              << tile.getDimSize(1);
+  }
+  return verifyAddress(op, memory, op.getMap(), op.getIndices().size(),
+                       op.getInBounds(), tile.getRank() == 2 ? rank - 1 : rank);
+}
+
+LogicalResult LoadOp::verify() {
+  return verifyMove(*this, cast<MemRefType>(getSource().getType()),
+                    cast<RankedTensorType>(getResult().getType()), 0);
+}
+LogicalResult StoreOp::verify() {
+  return verifyMove(*this, cast<MemRefType>(getDest().getType()),
+                    cast<RankedTensorType>(getValue().getType()),
+                    getColumnOffset());
+}
+LogicalResult InBoundsOp::verify() {
+  auto memory = cast<MemRefType>(getSource().getType());
+  if (cast<RankedTensorType>(getResult().getType()).getRank() != 1)
+    return emitOpError() << "expected a result of rank 1, got "
+                         << getResult().getType();
+  return verifyAddress(*this, memory, getMap(), getIndices().size(),
+                       getInBounds(), getMap().getNumResults());
+}
+
+void LoadOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  effects.emplace_back(MemoryEffects::Read::get(), &getSourceMutable());
+}
+void StoreOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  effects.emplace_back(MemoryEffects::Write::get(), &getDestMutable());
+}
+
+//===----------------------------------------------------------------------===//
+// Products and reductions
+//===----------------------------------------------------------------------===//
+
+static SmallVector<int64_t> transposedIf(bool transpose, Value tile) {
+  auto shape = cast<RankedTensorType>(tile.getType()).getShape();
+  SmallVector<int64_t> s(shape);
+  if (transpose && s.size() == 2)
+    std::swap(s[0], s[1]);
+  return s;
+}
+
+LogicalResult DotOp::verify() {
+  SmallVector<int64_t> a = transposedIf(getTransposeLhs(), getLhs());
+  SmallVector<int64_t> b = transposedIf(getTransposeRhs(), getRhs());
+  auto c = cast<RankedTensorType>(getResult().getType());
+  if (a.size() != 2 || b.size() != 2 || c.getRank() != 2)
+    return emitOpError() << "expected tiles of rank 2";
+  if (a[1] != b[0])
+    return emitOpError() << "expected rhs with " << a[1]
+                         << " rows to contract with lhs, got " << b[0];
+  if (c.getDimSize(0) != a[0] ||
+      c.getDimSize(1) + static_cast<int64_t>(getRhsOffset()) > b[1])
+    return emitOpError() << "expected a result of " << a[0] << " x at most "
+                         << b[1] - static_cast<int64_t>(getRhsOffset())
+                         << ", got " << c;
+  if (!c.getElementType().isF32())
+    return emitOpError() << "expected an f32 result, got " << c;
+  if (getAcc() && getAcc().getType() != c)
+    return emitOpError() << "expected acc of type " << c << ", got "
+                         << getAcc().getType();
+  return success();
+}
+
+LogicalResult ReduceOp::verify() {
+  auto source = cast<RankedTensorType>(getSource().getType());
+  auto result = cast<RankedTensorType>(getResult().getType());
+  if (getKind() != "max" && getKind() != "sum")
+    return emitOpError() << "expected kind max or sum, got '" << getKind()
+                         << "'";
+  if (getAxis() > 1 || source.getRank() != 2 || result.getRank() != 1 ||
+      result.getDimSize(0) != source.getDimSize(1 - getAxis()))
+    return emitOpError() << "expected one value for every "
+                         << (getAxis() == 1 ? "row" : "column") << " of "
+                         << source << ", got " << result;
+  return success();
+}
+
+LogicalResult BroadcastOp::verify() {
+  auto source = cast<RankedTensorType>(getSource().getType());
+  auto result = cast<RankedTensorType>(getResult().getType());
+  if (getAxis() > 1 || source.getRank() != 1 || result.getRank() != 2 ||
+      source.getDimSize(0) != result.getDimSize(1 - getAxis()))
+    return emitOpError() << "expected one value for every "
+                         << (getAxis() == 1 ? "row" : "column") << " of "
+                         << result << ", got " << source;
+  return success();
+}
+
+LogicalResult ConvertLayoutOp::verify() {
+  auto source = cast<RankedTensorType>(getSource().getType());
+  auto result = cast<RankedTensorType>(getResult().getType());
+  if (source.getShape() != result.getShape() ||
+      source.getElementType() != result.getElementType())
+    return emitOpError() << "expected the same tile on both sides, got "
+                         << source << " and " << result;
+  return success();
+}

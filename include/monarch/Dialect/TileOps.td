@@ -1,0 +1,223 @@
+//===- TileOps.td - tiles, products and running state ------*- tablegen -*-===//
+//
+// Levels `tiled` and `mapped`. A tile is a builtin tensor, so that arith and
+// math ops are its elementwise ops; at `mapped` its encoding is a layout.
+//
+//===----------------------------------------------------------------------===//
+#ifndef MONARCH_TILE_OPS
+#define MONARCH_TILE_OPS
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/BuiltinAttributes.td"
+include "mlir/IR/OpBase.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Tile_Dialect : Dialect {
+  let name = "monarch_tile";
+  let cppNamespace = "::monarch::tile";
+  let summary = "Tiles of scores, keys and outputs, and how they are mapped";
+  let description = [{
+    A kernel is a function of memrefs whose body is one `scf.forall` over
+    independent programs. Tiles move between memory and values by `load` and
+    `store`, which address rows through an affine map; products and reductions
+    are ops here, elementwise arithmetic is arith and math on tensors. There
+    are no thread ids. Ring ops (`alloc_ring`, `copy_async`, ...) belong to the
+    `mapped` level.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 1;
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+
+def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
+  let mnemonic = "layout";
+  let summary = "where the elements of a tile live on a GPU";
+  let description = [{
+    `kind` is one of
+
+    - `shared`: shared memory, rows of 16-byte chunks, chunk index XORed with
+      the row's low bits so that neither product order meets bank conflicts;
+    - `lhs`: registers, the A operand of mma.m16n8k16, rows dealt to warps;
+    - `acc`: registers, the accumulator of mma.m16n8k16, rows dealt to warps;
+    - `rows`: one value a row, held by the threads that hold the row in `acc`;
+    - `columns`: one value a column, held by the threads that hold the column.
+
+    `warps` is the number of warps that share the rows.
+
+    ```mlir
+    tensor<128x56xf32, #monarch_tile.layout<acc, warps = 4>>
+    ```
+  }];
+  let parameters = (ins StringRefParameter<>:$kind, "int64_t":$warps);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def Tile_RingType : TypeDef<Tile_Dialect, "Ring"> {
+  let mnemonic = "ring";
+  let summary = "stages of one tile in shared memory";
+  let parameters = (ins "int64_t":$stages, "::mlir::RankedTensorType":$tile);
+  let assemblyFormat = "`<` $stages `,` $tile `>`";
+}
+
+class Tile_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Tile_Dialect, mnemonic, traits>;
+
+def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "rows of memory as a tile";
+  let description = [{
+    Row r of the result is what `map(indices..., r)` addresses in the source:
+    all of its indices for a rank-1 tile, all but the last for a rank-2 tile,
+    whose columns are the last dimension. A row outside the source's bounds, or
+    r at or past `limit`, reads as zero; `in_bounds` promises for each index
+    that it needs no check. Elements are converted to the tile's type.
+
+    `interleave` permutes the columns by the involution that takes channel
+    32g+8t+2c+e to 32g+8c+2t+e (docs/rationale-tile.md).
+  }];
+  let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
+      Optional<Index>:$limit, AffineMapAttr:$map, DenseBoolArrayAttr:$in_bounds,
+      UnitAttr:$interleave);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $source `[` $indices `]` (`limit` $limit^)? (`interleave` $interleave^)?
+    attr-dict `:` type($source) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_StoreOp : Tile_Op<"store", [AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "a tile to rows of memory";
+  let description = [{
+    The inverse of `monarch_tile.load`: rows outside the bounds, or at or past
+    `limit`, are not written. Columns `column_offset` onwards of the destination
+    receive the tile's columns.
+  }];
+  let arguments = (ins AnyRankedTensor:$value, AnyMemRef:$dest,
+      Variadic<Index>:$indices, Optional<Index>:$limit, AffineMapAttr:$map,
+      DenseBoolArrayAttr:$in_bounds,
+      DefaultValuedAttr<I64Attr, "0">:$column_offset, UnitAttr:$interleave);
+  let assemblyFormat = [{
+    $value `,` $dest `[` $indices `]` (`limit` $limit^)?
+    (`interleave` $interleave^)? attr-dict `:` type($value) `,` type($dest)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_InBoundsOp : Tile_Op<"in_bounds", [Pure, AttrSizedOperandSegments]> {
+  let summary = "which rows a load with this address would find in bounds";
+  let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
+      Optional<Index>:$limit, AffineMapAttr:$map, DenseBoolArrayAttr:$in_bounds);
+  let results = (outs RankedTensorOf<[I1]>:$result);
+  let assemblyFormat = [{
+    $source `[` $indices `]` (`limit` $limit^)? attr-dict `:` type($source)
+    `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_DotOp : Tile_Op<"dot", [Pure]> {
+  let summary = "product of two tiles, accumulated in f32";
+  let description = [{
+    `result = acc + lhs x rhs`, with `transpose_rhs` `lhs x rhs^T`, with
+    `transpose_lhs` `lhs^T x rhs`. Only columns `rhs_offset` onwards of rhs take
+    part, as many as the result has.
+  }];
+  let arguments = (ins AnyRankedTensor:$lhs, AnyRankedTensor:$rhs,
+      Optional<AnyRankedTensor>:$acc, UnitAttr:$transpose_lhs,
+      UnitAttr:$transpose_rhs, DefaultValuedAttr<I64Attr, "0">:$rhs_offset);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $lhs (`transposed` $transpose_lhs^)? `,` $rhs (`transposed_rhs` $transpose_rhs^)?
+    (`acc` $acc^ `:` type($acc))? attr-dict `:`
+    type($lhs) `,` type($rhs) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_ReduceOp : Tile_Op<"reduce", [Pure]> {
+  let summary = "maximum or sum along rows or columns";
+  let description = [{
+    `kind` is `max` or `sum`. Along `axis` 1 every row gives one value, along
+    axis 0 every column.
+  }];
+  let arguments = (ins AnyRankedTensor:$source, StrAttr:$kind, I64Attr:$axis);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $kind $source `axis` $axis attr-dict `:` type($source) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_BroadcastOp : Tile_Op<"broadcast", [Pure]> {
+  let summary = "one value a row, or a column, as a whole tile";
+  let description = [{
+    With `axis` 1 the source holds a value for every row and is repeated along
+    the columns; with axis 0 the other way round.
+  }];
+  let arguments = (ins AnyRankedTensor:$source, I64Attr:$axis);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $source `axis` $axis attr-dict `:` type($source) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Level `mapped`
+//===----------------------------------------------------------------------===//
+
+def Tile_ConvertLayoutOp : Tile_Op<"convert_layout", [Pure]> {
+  let summary = "the same tile in another layout";
+  let arguments = (ins AnyRankedTensor:$source);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$source attr-dict `:` type($source) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_AllocRingOp : Tile_Op<"alloc_ring"> {
+  let summary = "a ring of tiles in shared memory";
+  let results = (outs Tile_RingType:$ring);
+  let assemblyFormat = "attr-dict `:` type($ring)";
+}
+
+def Tile_CopyAsyncOp : Tile_Op<"copy_async", [AttrSizedOperandSegments]> {
+  let summary = "start copying rows of memory into one stage of a ring";
+  let description = [{
+    Addresses as `monarch_tile.load`: rows out of bounds, or at or past `limit`,
+    become zero, and so do all rows when `enable` is false.
+  }];
+  let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
+      Optional<Index>:$limit, Tile_RingType:$ring, Index:$stage, I1:$enable,
+      AffineMapAttr:$map, DenseBoolArrayAttr:$in_bounds);
+  let assemblyFormat = [{
+    $source `[` $indices `]` (`limit` $limit^)? `to` $ring `[` $stage `]`
+    `if` $enable attr-dict `:` type($source) `->` type($ring)
+  }];
+}
+
+def Tile_CommitOp : Tile_Op<"commit"> {
+  let summary = "close the group of copies started since the last commit";
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_WaitOp : Tile_Op<"wait"> {
+  let summary = "wait until at most `pending` groups of copies are under way";
+  let description = [{
+    A barrier among all threads of the program as well: what was copied is
+    visible to all, and all have finished reading the stages read before.
+  }];
+  let arguments = (ins I64Attr:$pending);
+  let assemblyFormat = "$pending attr-dict";
+}
+
+def Tile_ReadOp : Tile_Op<"read", [MemoryEffects<[MemRead]>]> {
+  let summary = "one stage of a ring as a tile";
+  let arguments = (ins Tile_RingType:$ring, Index:$stage);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$ring `[` $stage `]` attr-dict `:` type($ring) `->` type($result)";
+}
+
+#endif // MONARCH_TILE_OPS

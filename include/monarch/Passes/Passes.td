@@ -1,0 +1,269 @@
+//===- Passes.td - the passes between the levels -----------*- tablegen -*-===//
+//
+// Alphabetical. Every pass is one file of passes/ and one lit test of
+// test/Passes/, both named after it.
+//
+//===----------------------------------------------------------------------===//
+#ifndef MONARCH_PASSES
+#define MONARCH_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+def ConvertMonarchTileToNvvm : Pass<"convert-monarch-tile-to-nvvm", "::mlir::ModuleOp"> {
+  let summary = "Lower mapped kernels to NVVM: mma.sync, ldmatrix, cp.async";
+  let description = [{
+    Every tile value becomes the registers of one thread, as its layout says;
+    the programs of the `scf.forall` become blocks. Dot products become
+    `nvvm.mma.sync` on fragments that `ldmatrix` reads from the ring, copies
+    become predicated 16-byte `cp.async`, memrefs become a pointer and their
+    dynamic sizes and strides.
+
+    Before:
+
+    ```mlir
+    %s = monarch_tile.dot %q, %k transposed_rhs
+      : tensor<16x8xbf16, #monarch_tile.layout<lhs, warps = 1>>, ...
+    ```
+
+    After:
+
+    ```mlir
+    %r:4 = nvvm.ldmatrix %address {...}
+    %d = nvvm.mma.sync A[%a0, %a1, %a2, %a3] B[%b0, %b1] C[%c0, %c1, %c2, %c3] ...
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"products", "mma", "mma.sync instructions emitted">];
+}
+
+def MonarchFactorize : Pass<"monarch-factorize", "::mlir::ModuleOp"> {
+  let summary = "Write an attention problem as its steps";
+  let description = [{
+    `monarch.attention` becomes R steps, entropies and L steps, one op a
+    formula of docs/semantics.md, for t = 1..T; recomputed frames become a dense
+    step and a join.
+
+    Before:
+
+    ```mlir
+    %o = monarch.attention %q, %k, %v on #g {scale = 0.125 : f64} : ...
+    ```
+
+    After:
+
+    ```mlir
+    %aL, %y = monarch.r_step query(%q : ...) key(%k : ...) value(%v : ...) on #g ...
+    %cL = monarch.entropy query(%q : ...) key(%k : ...) on #g ...
+    %o = monarch.l_step query(%q : ...) keys(%aL : ...) bias(%cL : ...) values(%y : ...) on #g ...
+    ```
+  }];
+  let dependentDialects = ["::monarch::MonarchDialect"];
+  let statistics = [Statistic<"factorized", "factorized", "attention ops rewritten">];
+}
+
+def MonarchFuseOnlineEntropy : Pass<"monarch-fuse-online-entropy", "::mlir::ModuleOp"> {
+  let summary = "One pass over the scores gives softmax, products and entropy (A6)";
+  let description = [{
+    An `monarch.entropy` over the same scores as an `monarch.r_step` becomes its
+    result `cL`. A row that fits one tile is normalised there (`one_tile`: no
+    rescaling is emitted); a longer one carries its maximum, sum and entropy
+    from tile to tile (`online`).
+
+    Before:
+
+    ```mlir
+    %aL, %y = monarch.r_step query(%q : ...) key(%k : ...) value(%v : ...) on #g {scale = 0.1 : f64} -> ... y ...
+    %cL = monarch.entropy query(%q : ...) key(%k : ...) on #g {scale = 0.1 : f64} -> ...
+    ```
+
+    After:
+
+    ```mlir
+    %aL, %y, %cL = monarch.r_step query(%q : ...) key(%k : ...) value(%v : ...) on #g
+      {scale = 0.1 : f64, softmax = "one_tile"} -> ... y ... cL ...
+    ```
+  }];
+  let options = [Option<"maxTileColumns", "max-tile-columns", "int64_t", "256",
+    "Longest row of scores that is held in one tile; a target with little "
+    "shared memory lowers it">];
+  let dependentDialects = ["::monarch::MonarchDialect"];
+  let statistics = [Statistic<"fusedSteps", "fused", "entropies fused into their R step">];
+}
+
+def MonarchFuseSteps : Pass<"monarch-fuse-steps", "::mlir::ModuleOp"> {
+  let summary = "Decide which steps share a kernel";
+  let description = [{
+    Wraps steps in `monarch.kernel`. A join shares the kernel of the dense step
+    that feeds it, which then writes its frames in place. R and L steps stay
+    apart: L needs every R row of its (a, j) (A1), and no schedule keeps them on
+    chip yet.
+
+    Before:
+
+    ```mlir
+    %d = monarch.dense query(%q : ...) key(%k : ...) value(%v : ...) on #g {frames = 1 : i64, ...} -> ...
+    %o = monarch.replace_frames %l, %d on #g {frames = 1 : i64} : ...
+    ```
+
+    After:
+
+    ```mlir
+    %o = monarch.kernel "dense" {
+      %d = monarch.dense ...
+      %j = monarch.replace_frames %l, %d ...
+      monarch.yield %j : ...
+    } -> ...
+    ```
+  }];
+  let dependentDialects = ["::monarch::MonarchDialect"];
+  let statistics = [Statistic<"kernels", "kernels", "kernels made">,
+                    Statistic<"fusedJoins", "joins", "joins fused with their producer">];
+}
+
+def MonarchSelectSchedule : Pass<"monarch-select-schedule", "::mlir::ModuleOp"> {
+  let summary = "Give every kernel its schedule, from target and shape";
+  let description = [{
+    Reads the module's `monarch.target` and the shape of each kernel's step and
+    sets `#monarch.schedule`. Deterministic; nothing is measured. A remark says
+    why. What the target does not support is an error that names the option.
+
+    Before:
+
+    ```mlir
+    module attributes {monarch.target = #monarch.target<chip = "sm_90a", ...>} {
+      ... monarch.kernel "r_step" { ... }
+    ```
+
+    After:
+
+    ```mlir
+      ... monarch.kernel "r_step" schedule <kind = "mma_sync", rows = 128,
+            columns = 56, warps = 4, stages = 3, chunk = 32, element = bf16> { ... }
+    ```
+  }];
+  let dependentDialects = ["::monarch::MonarchDialect"];
+  let statistics = [Statistic<"scheduled", "kernels", "kernels scheduled">];
+}
+
+def MonarchTileAssignLayouts : Pass<"monarch-tile-assign-layouts", "::mlir::ModuleOp"> {
+  let summary = "Give every tile of a GPU kernel its place";
+  let description = [{
+    Tiles that are the right side of a product go to shared memory, left sides
+    and accumulators to registers in the fragment layouts of mma.m16n8k16,
+    statistics to the threads that hold their row or column. Where an op needs
+    another layout than its operand has, `monarch_tile.convert_layout` says so.
+
+    Intermediates are stored with interleaved channels, so that accumulators
+    leave as 16-byte vectors; the L step loads its queries interleaved the same
+    way, which leaves q . aL as it is, and its outputs come back in true order.
+
+    Before:
+
+    ```mlir
+    %s = monarch_tile.dot %q, %k transposed_rhs : tensor<128x128xbf16>, tensor<56x128xbf16> -> tensor<128x56xf32>
+    ```
+
+    After:
+
+    ```mlir
+    %s = monarch_tile.dot %q, %k transposed_rhs
+      : tensor<128x128xbf16, #monarch_tile.layout<lhs, warps = 4>>,
+        tensor<56x128xbf16, #monarch_tile.layout<shared, warps = 4>>
+      -> tensor<128x56xf32, #monarch_tile.layout<acc, warps = 4>>
+    ```
+  }];
+  let dependentDialects = ["::monarch::tile::TileDialect"];
+  let statistics = [Statistic<"conversions", "conversions", "layout conversions inserted">];
+}
+
+def MonarchTilePipeline : Pass<"monarch-tile-pipeline", "::mlir::ModuleOp"> {
+  let summary = "Make loads to shared memory asynchronous, stages ahead";
+  let description = [{
+    A loop that loads tiles to shared memory gets a ring for each of them with
+    as many stages as the schedule says: the first copies start before the loop,
+    each turn waits for its own stage and starts the copy of a later one.
+
+    Before:
+
+    ```mlir
+    scf.for %c = %lo to %hi step %s {
+      %k = monarch_tile.load %key[%c] ... -> tensor<56x128xbf16, #monarch_tile.layout<shared, warps = 4>>
+      ...
+    ```
+
+    After:
+
+    ```mlir
+    %ring = monarch_tile.alloc_ring : !monarch_tile.ring<3, ...>
+    monarch_tile.copy_async %key[...] to %ring[%c0] if %first ...
+    monarch_tile.commit
+    scf.for %c = %lo to %hi step %s iter_args(%stage = %c0) {
+      monarch_tile.wait 1
+      monarch_tile.copy_async %key[...] to %ring[%ahead] if %more ...
+      monarch_tile.commit
+      %k = monarch_tile.read %ring[%stage] : ...
+    ```
+  }];
+  let dependentDialects = ["::monarch::tile::TileDialect"];
+  let statistics = [Statistic<"rings", "rings", "rings of stages made">];
+}
+
+def MonarchTileSoftmax : Pass<"monarch-tile-softmax", "::mlir::ModuleOp"> {
+  let summary = "Turn scheduled kernels into loops over tiles";
+  let description = [{
+    Every `monarch.kernel` becomes a function of memrefs with one `scf.forall`
+    over independent programs. Rows are packed over query tiles at a fixed block
+    row in the R step, keys are flattened over key tile and block row in the L
+    step; the softmax state is carried from tile to tile. What the entry
+    function did, in which order, on which buffers, becomes `monarch.plan`.
+
+    Before:
+
+    ```mlir
+    %o = monarch.kernel "l_step" schedule <kind = "host", rows = 32, columns = 64, ...> {
+      %0 = monarch.l_step query(%q : ...) keys(%aL : ...) bias(%cL : ...) values(%y : ...) ...
+    ```
+
+    After:
+
+    ```mlir
+    func.func @l_step(%query: memref<...>, ...) {
+      scf.forall (%bh, %pair, %rows) in (%count, 1092, 1) {
+        %q = monarch_tile.load %query[...] ... -> tensor<32x128xf32>
+        %state:3 = scf.for %kk = ... iter_args(%max = ..., %sum = ..., %acc = ...) {
+          %s = monarch_tile.dot %q, %keys transposed_rhs : ...
+          ...
+    ```
+  }];
+  let dependentDialects = ["::monarch::tile::TileDialect", "::mlir::scf::SCFDialect",
+    "::mlir::affine::AffineDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::func::FuncDialect"];
+}
+
+def MonarchTileToVector : Pass<"monarch-tile-to-vector", "::mlir::ModuleOp"> {
+  let summary = "Lower tiled kernels to loops over vectors, for the host";
+  let description = [{
+    Tiles become buffers that fit in cache, elementwise ops and products loops
+    over vectors of 16 floats. The programs become one loop over a range given
+    by two further arguments, so that threads can share them.
+
+    Before:
+
+    ```mlir
+    func.func @l_step(%query: memref<...>, ..., %bh_begin: index, %bh_count: index) {
+      scf.forall ... { %p = math.exp2 %x : tensor<32x64xf32> ...
+    ```
+
+    After:
+
+    ```mlir
+    func.func @l_step(%query: memref<...>, ..., %begin: index, %end: index) {
+      scf.for %program = %begin to %end step %c1 {
+        scf.for ... { %v = vector.load %x[...] : ..., vector<16xf32> ...
+    ```
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::math::MathDialect"];
+}
+
+#endif // MONARCH_PASSES

@@ -1,0 +1,34 @@
+//===- PassDetail.h - what the passes share --------------------*- C++ -*-===//
+#ifndef MONARCH_PASSES_PASSDETAIL_H
+#define MONARCH_PASSES_PASSDETAIL_H
+
+#include "monarch/Dialect/MonarchDialect.h"
+#include "monarch/Dialect/TileDialect.h"
+#include "monarch/Passes/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+
+namespace monarch {
+
+/// The module's target, null when it has none.
+inline TargetAttr targetOf(mlir::ModuleOp module) {
+  return module->getAttrOfType<TargetAttr>(targetAttrName);
+}
+
+/// Records which level the module has reached.
+inline void setLevel(mlir::ModuleOp module, llvm::StringRef level) {
+  module->setAttr(levelAttrName,
+                  mlir::StringAttr::get(module.getContext(), level));
+}
+
+/// The schedule of a kernel function, null when it is not a kernel.
+inline ScheduleAttr scheduleOf(mlir::Operation *function) {
+  return function->getAttrOfType<ScheduleAttr>(tile::scheduleAttrName);
+}
+
+} // namespace monarch
+
+#endif // MONARCH_PASSES_PASSDETAIL_H

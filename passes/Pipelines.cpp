@@ -1,0 +1,107 @@
+//===- Pipelines.cpp - monarch-to-host and monarch-to-nvvm ----------------===//
+
+#include "monarch/Passes/Passes.h"
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace monarch;
+
+static constexpr std::pair<Level, llvm::StringLiteral> levels[] = {
+    {Level::Problem, "problem"}, {Level::Steps, "steps"},
+    {Level::Fused, "fused"},     {Level::Tiled, "tiled"},
+    {Level::Mapped, "mapped"},   {Level::Host, "host"},
+    {Level::Nvvm, "nvvm"}};
+
+std::optional<Level> monarch::parseLevel(llvm::StringRef name) {
+  for (auto &[level, text] : levels)
+    if (text == name)
+      return level;
+  return std::nullopt;
+}
+
+llvm::StringRef monarch::levelName(Level level) {
+  for (auto &[value, text] : levels)
+    if (value == level)
+      return text;
+  return "";
+}
+
+void monarch::buildPipeline(OpPassManager &pm, Level from, Level to, bool gpu) {
+  auto stage = [&](Level level, llvm::function_ref<void()> add) {
+    if (from < level && level <= to)
+      add();
+  };
+  stage(Level::Steps, [&] {
+    pm.addPass(createCanonicalizerPass());
+    pm.addPass(createMonarchFactorize());
+  });
+  stage(Level::Fused, [&] {
+    pm.addPass(createMonarchFuseOnlineEntropy());
+    pm.addPass(createMonarchFuseSteps());
+    pm.addPass(createMonarchSelectSchedule());
+  });
+  stage(Level::Tiled, [&] {
+    pm.addPass(createMonarchTileSoftmax());
+    pm.addPass(createCanonicalizerPass());
+    pm.addPass(createCSEPass());
+  });
+  if (gpu) {
+    stage(Level::Mapped, [&] {
+      pm.addPass(createMonarchTileAssignLayouts());
+      pm.addPass(createMonarchTilePipeline());
+      pm.addPass(createCanonicalizerPass());
+    });
+    stage(Level::Nvvm, [&] { pm.addPass(createConvertMonarchTileToNvvm()); });
+  } else {
+    stage(Level::Host, [&] {
+      pm.addPass(createMonarchTileToVector());
+      pm.addPass(createCanonicalizerPass());
+      pm.addPass(createCSEPass());
+    });
+  }
+}
+
+namespace {
+struct PipelineOptions : PassPipelineOptions<PipelineOptions> {
+  Option<std::string> stop{
+      *this, "stop-at",
+      llvm::cl::desc("level to stop at: steps, fused, tiled, mapped, host or "
+                     "nvvm (default: the last)"),
+      llvm::cl::init("")};
+  Option<std::string> start{
+      *this, "start-from",
+      llvm::cl::desc("level that the input is at (default: problem)"),
+      llvm::cl::init("problem")};
+};
+} // namespace
+
+static void addPipeline(OpPassManager &pm, const PipelineOptions &options,
+                        Level last) {
+  std::optional<Level> start = parseLevel(options.start);
+  std::optional<Level> stop =
+      options.stop.empty() ? last : parseLevel(options.stop);
+  if (!start || !stop) {
+    llvm::errs() << "monarch: unknown level '"
+                 << (start ? options.stop : options.start)
+                 << "', expected problem, steps, fused, tiled, mapped, host or "
+                    "nvvm; nothing is run\n";
+    return;
+  }
+  buildPipeline(pm, *start, *stop, last == Level::Nvvm);
+}
+
+void monarch::registerMonarchPipelines() {
+  PassPipelineRegistration<PipelineOptions>(
+      "monarch-to-host", "From a problem to loops over vectors for the host",
+      [](OpPassManager &pm, const PipelineOptions &options) {
+        addPipeline(pm, options, Level::Host);
+      });
+  PassPipelineRegistration<PipelineOptions>(
+      "monarch-to-nvvm", "From a problem to NVVM kernels for a GPU",
+      [](OpPassManager &pm, const PipelineOptions &options) {
+        addPipeline(pm, options, Level::Nvvm);
+      });
+}

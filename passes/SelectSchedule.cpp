@@ -1,0 +1,187 @@
+//===- SelectSchedule.cpp - monarch-select-schedule -----------------------===//
+//
+// Target and shape to a schedule, by rule: the same input always gives the same
+// schedule, nothing is measured. Where a constant comes from a measurement,
+// docs/performance.md has it.
+//
+//===----------------------------------------------------------------------===//
+
+#include "PassDetail.h"
+
+#include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace monarch;
+
+namespace monarch {
+#define GEN_PASS_DEF_MONARCHSELECTSCHEDULE
+#include "monarch/Passes/Passes.h.inc"
+} // namespace monarch
+
+namespace {
+
+/// A schedule under construction, and why it is so.
+struct Choice {
+  int64_t rows = 0, columns = 0, warps = 1, stages = 1, chunk = 0;
+  std::string why;
+};
+
+/// What a schedule depends on besides the target.
+struct Shape {
+  Geometry geometry;
+  int64_t headDim, valueDim;
+  Type element;
+};
+
+/// The host end: tiles are buffers in cache, 16 floats a vector.
+Choice chooseHost(Operation *step, const Shape &s) {
+  const Geometry &g = s.geometry;
+  Choice c;
+  c.chunk = std::max(s.headDim, s.valueDim);
+  if (isa<RStepOp, EntropyOp>(step)) {
+    auto r = dyn_cast<RStepOp>(step);
+    bool oneTile = r ? r.getSoftmax() == "one_tile" : g.b2() <= 256;
+    c.rows = std::min<int64_t>(64, roundUp(g.queryTiles() * g.b2(), 4));
+    c.columns = oneTile ? roundUp(g.b2(), 16) : 128;
+    c.why = oneTile ? "a row of scores fits one tile" : "rows are tiled by 128";
+  } else if (isa<RedistributeOp>(step)) {
+    c.rows = roundUp(g.b1(), 4);
+    c.columns = 64;
+    c.why = "all rows of a block in one program, for the sums over queries";
+  } else {
+    int64_t rows = isa<LStepOp>(step) ? g.b1() : g.height * g.width;
+    c.rows = std::min<int64_t>(64, roundUp(rows, 4));
+    c.columns = 64;
+    c.why = "keys are flattened over key tile and row";
+  }
+  return c;
+}
+
+/// mma.sync with cp.async rings: 16 rows are one m16 tile of a warp.
+Choice chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
+  const Geometry &g = s.geometry;
+  Choice c;
+  int64_t rowBytes = (s.headDim + s.valueDim) * 2; // one key and one value
+  if (auto r = dyn_cast<RStepOp>(step)) {
+    int64_t total = g.queryTiles() * g.b2(); // rows packed over query tiles
+    bool oneTile = r.getSoftmax() == "one_tile";
+    c.columns = oneTile ? roundUp(g.b2(), 8) : 64;
+    // Two m16 tiles a warp halve the shared memory reads of a product; they fit
+    // 255 registers when the row has at most 96 scores and outputs are made
+    // `chunk` channels at a time.
+    int64_t perWarp = oneTile && c.columns <= 96 ? 32 : 16;
+    c.warps = std::clamp<int64_t>(ceilDiv(total, perWarp), 1, 4);
+    c.rows = perWarp * c.warps;
+    c.chunk = oneTile ? 32 : s.headDim;
+    c.stages = std::clamp<int64_t>(
+        target.getSharedMemory() / 2 / (roundUp(c.columns, 16) * rowBytes), 2, 3);
+    c.why = oneTile ? "a row of scores fits one tile, rows packed over (a,j)"
+                    : "rows longer than a tile: online softmax and entropy";
+    return c;
+  }
+  int64_t rows = isa<LStepOp>(step) ? g.b1() : g.height * g.width;
+  // Keys differ for every (a,j), so rows of one block share them: one program
+  // for all rows of a block while 12 warps are enough.
+  c.warps = isa<LStepOp>(step) && rows <= 192 ? ceilDiv(rows, 16)
+                                              : std::min<int64_t>(8, ceilDiv(rows, 16));
+  if (isa<DenseOp>(step))
+    c.warps = std::min<int64_t>(c.warps, 4);
+  c.rows = 16 * c.warps;
+  c.columns = c.warps <= 2 ? 32 : 64;
+  c.stages = c.warps <= 2 ? 3 : 2;
+  c.chunk = s.valueDim;
+  c.why = "keys flattened over key tile and row, one m16 tile a warp";
+  return c;
+}
+
+struct SelectSchedule
+    : monarch::impl::MonarchSelectScheduleBase<SelectSchedule> {
+  /// The GPU end does not do everything yet; what it does not is refused by
+  /// the name of the option, never replaced.
+  LogicalResult checkSupported(Operation *step, const Shape &s,
+                               TargetAttr target) {
+    auto refuse = [&](const Twine &what) {
+      return step->emitOpError() << what << " is not supported on target "
+                                 << target.getChip() << "; use target host";
+    };
+    if (isa<RedistributeOp>(step))
+      return refuse("iterations > 1");
+    if (isa<EntropyOp>(step))
+      return refuse("an entropy that is not fused with its r_step");
+    if (isa<ReplaceFramesOp>(step))
+      return refuse("recompute_frames > 0");
+    for (Value operand : step->getOperands())
+      if (getElementTypeOrSelf(operand.getType()).isInteger(1))
+        return refuse("key_mask");
+    if (!s.element.isBF16() && !s.element.isF16())
+      return step->emitOpError()
+             << "dtype f32 is not supported on target " << target.getChip()
+             << " (expected bf16 or f16); use target host";
+    if (s.headDim != s.valueDim || (s.headDim != 64 && s.headDim != 128))
+      return step->emitOpError()
+             << "head_dim " << s.headDim << " with value dim " << s.valueDim
+             << " is not supported on target " << target.getChip()
+             << " (expected both 64 or both 128); use target host";
+    return success();
+  }
+
+  LogicalResult select(KernelOp kernel, TargetAttr target) {
+    bool gpu = target.getKind() != "host";
+    Operation *main = nullptr;
+    Shape shape;
+    for (Operation &op : kernel.getBody().front().without_terminator()) {
+      if (auto geometry = op.getAttrOfType<GeometryAttr>("geometry"))
+        shape.geometry = geometry.getValue();
+      if (!isa<ReplaceFramesOp>(op))
+        main = &op;
+    }
+    if (!main)
+      return kernel.emitOpError("expected a step in the kernel");
+    auto query = cast<RankedTensorType>(main->getOperand(0).getType());
+    shape.element = query.getElementType();
+    shape.headDim = shape.valueDim = query.getDimSize(3);
+    TypeSwitch<Operation *>(main)
+        .Case<RStepOp, DenseOp>([&](auto op) {
+          if (op.getValue())
+            shape.valueDim =
+                cast<RankedTensorType>(op.getValue().getType()).getDimSize(3);
+        })
+        .Case<LStepOp>([&](auto op) {
+          shape.valueDim =
+              cast<RankedTensorType>(op.getY().getType()).getDimSize(4);
+        });
+    if (gpu)
+      for (Operation &op : kernel.getBody().front().without_terminator())
+        if (failed(checkSupported(&op, shape, target)))
+          return failure();
+    Choice c = gpu ? chooseMmaSync(main, shape, target) : chooseHost(main, shape);
+    Type element = gpu ? shape.element : Type(Float32Type::get(&getContext()));
+    kernel.setScheduleAttr(ScheduleAttr::get(&getContext(), target.getKind(),
+                                             c.rows, c.columns, c.warps,
+                                             c.stages, c.chunk, element));
+    kernel.emitRemark() << "kernel " << kernel.getName() << ": " << c.rows
+                        << " x " << c.columns << " tiles, " << c.warps
+                        << " warps, " << c.stages << " stages: " << c.why;
+    ++scheduled;
+    return success();
+  }
+
+  void runOnOperation() override {
+    TargetAttr target = targetOf(getOperation());
+    if (!target) {
+      getOperation().emitError()
+          << "expected module attribute '" << targetAttrName
+          << "' with the target to schedule for";
+      return signalPassFailure();
+    }
+    auto result = getOperation().walk([&](KernelOp kernel) {
+      return failed(select(kernel, target)) ? WalkResult::interrupt()
+                                            : WalkResult::advance();
+    });
+    if (result.wasInterrupted())
+      return signalPassFailure();
+    setLevel(getOperation(), "fused");
+  }
+};
+} // namespace

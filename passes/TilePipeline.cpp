@@ -1,0 +1,187 @@
+//===- TilePipeline.cpp - monarch-tile-pipeline ---------------------------===//
+
+#include "PassDetail.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace monarch;
+
+namespace monarch {
+#define GEN_PASS_DEF_MONARCHTILEPIPELINE
+#include "monarch/Passes/Passes.h.inc"
+} // namespace monarch
+
+namespace {
+
+/// Loads that every warp needs whole: key and value tiles, and the bias.
+bool wantsRing(tile::LoadOp load) {
+  StringRef kind = tile::layoutOf(load.getType()).getKind();
+  return kind == "shared" || kind == "columns";
+}
+
+class LoopPipeliner {
+public:
+  LoopPipeliner(scf::ForOp loop, int64_t stages)
+      : loop(loop), stages(stages), b(loop), loc(loop.getLoc()) {}
+
+  /// Returns how many rings it made.
+  int64_t run();
+
+private:
+  Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+
+  /// `v` as it would be if the induction variable were `at`: clones the scalar
+  /// ops of the body that it is made of.
+  Value cloneAt(Value v, Value at, IRMapping &mapping) {
+    if (v == loop.getInductionVar())
+      return at;
+    if (Value known = mapping.lookupOrNull(v))
+      return known;
+    Operation *op = v.getDefiningOp();
+    if (!op || op->getBlock() != loop.getBody())
+      return v;
+    for (Value operand : op->getOperands())
+      mapping.map(operand, cloneAt(operand, at, mapping));
+    b.clone(*op, mapping);
+    return mapping.lookup(v);
+  }
+
+  /// Starts the copies of the turn with induction variable `at`.
+  void issue(Value at, Value stage) {
+    Value enable = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, at,
+                                         loop.getUpperBound());
+    IRMapping mapping;
+    for (auto [load, ring] : llvm::zip(loads, rings)) {
+      SmallVector<Value> indices;
+      for (Value v : load.getIndices())
+        indices.push_back(cloneAt(v, at, mapping));
+      Value limit =
+          load.getLimit() ? cloneAt(load.getLimit(), at, mapping) : Value();
+      tile::CopyAsyncOp::create(b, loc, load.getSource(), indices, limit, ring,
+                                stage, enable, load.getMap(),
+                                load.getInBounds());
+    }
+    tile::CommitOp::create(b, loc);
+  }
+
+  scf::ForOp loop;
+  int64_t stages;
+  OpBuilder b;
+  Location loc;
+  SmallVector<tile::LoadOp> loads;
+  SmallVector<Value> rings;
+};
+
+int64_t LoopPipeliner::run() {
+  for (auto load : loop.getBody()->getOps<tile::LoadOp>())
+    if (wantsRing(load))
+      loads.push_back(load);
+  if (loads.empty())
+    return 0;
+  int64_t warps = tile::layoutOf(loads[0].getType()).getWarps();
+  auto shared = tile::LayoutAttr::get(b.getContext(), "shared", warps);
+
+  // Rings belong to the whole program, not to one turn of an outer loop.
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(
+        loop->getParentOfType<scf::ForallOp>().getBody());
+    for (tile::LoadOp load : loads) {
+      auto type = cast<RankedTensorType>(load.getType());
+      auto tileType =
+          RankedTensorType::get(type.getShape(), type.getElementType(), shared);
+      rings.push_back(tile::AllocRingOp::create(
+          b, loc, tile::RingType::get(b.getContext(), stages, tileType)));
+    }
+  }
+  for (int64_t s = 0; s + 1 < stages; ++s) {
+    Value at = arith::AddIOp::create(
+        b, loc, loop.getLowerBound(),
+        arith::MulIOp::create(b, loc, loop.getStep(), index(s)));
+    issue(at, index(s));
+  }
+
+  // The stage of this turn is carried along.
+  SmallVector<Value> inits(loop.getInitArgs());
+  inits.push_back(index(0));
+  auto pipelined =
+      scf::ForOp::create(b, loc, loop.getLowerBound(), loop.getUpperBound(),
+                         loop.getStep(), inits);
+  Block *body = pipelined.getBody();
+  b.setInsertionPointToStart(body);
+  Value stage = pipelined.getRegionIterArgs().back();
+  tile::WaitOp::create(b, loc, stages - 2);
+  Value last = index(stages - 1);
+  Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, stage,
+                                        index(0));
+  Value previous = arith::SelectOp::create(
+      b, loc, isFirst, last, arith::SubIOp::create(b, loc, stage, index(1)));
+  Value ahead = arith::AddIOp::create(
+      b, loc, pipelined.getInductionVar(),
+      arith::MulIOp::create(b, loc, loop.getStep(), index(stages - 1)));
+  issue(ahead, previous);
+
+  SmallVector<Value> tiles;
+  for (auto [load, ring] : llvm::zip(loads, rings)) {
+    Value v = tile::ReadOp::create(
+        b, loc, cast<tile::RingType>(ring.getType()).getTile(), ring, stage);
+    if (v.getType() != load.getType())
+      v = tile::ConvertLayoutOp::create(b, loc, load.getType(), v);
+    tiles.push_back(v);
+  }
+  for (auto [load, v] : llvm::zip(loads, tiles))
+    load.replaceAllUsesWith(v);
+
+  // Move the rest of the body over.
+  loop.getInductionVar().replaceAllUsesWith(pipelined.getInductionVar());
+  for (auto [oldArg, newArg] :
+       llvm::zip(loop.getRegionIterArgs(), pipelined.getRegionIterArgs()))
+    oldArg.replaceAllUsesWith(newArg);
+  auto yield = cast<scf::YieldOp>(loop.getBody()->getTerminator());
+  SmallVector<Value> yielded(yield.getOperands());
+  for (Operation &op :
+       llvm::make_early_inc_range(loop.getBody()->without_terminator()))
+    if (!llvm::is_contained(loads, dyn_cast<tile::LoadOp>(op)))
+      op.moveBefore(body, body->end());
+  b.setInsertionPointToEnd(body);
+  Value isLast = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, stage,
+                                       last);
+  yielded.push_back(arith::SelectOp::create(
+      b, loc, isLast, index(0), arith::AddIOp::create(b, loc, stage, index(1))));
+  scf::YieldOp::create(b, loc, yielded);
+
+  b.setInsertionPointAfter(pipelined);
+  // The next turn of an outer loop fills the ring again: all must have read it.
+  if (pipelined->getParentOfType<scf::ForOp>())
+    tile::WaitOp::create(b, loc, 0);
+  for (auto [oldResult, newResult] :
+       llvm::zip(loop.getResults(), pipelined.getResults()))
+    oldResult.replaceAllUsesWith(newResult);
+  loop.erase();
+  return rings.size();
+}
+
+struct TilePipeline : monarch::impl::MonarchTilePipelineBase<TilePipeline> {
+  void runOnOperation() override {
+    for (auto kernel : getOperation().getOps<func::FuncOp>()) {
+      ScheduleAttr schedule = scheduleOf(kernel);
+      if (!schedule)
+        continue;
+      if (schedule.getStages() < 2) {
+        kernel.emitError("expected a schedule of at least 2 stages, got ")
+            << schedule.getStages();
+        return signalPassFailure();
+      }
+      SmallVector<scf::ForOp> loops;
+      kernel.walk([&](scf::ForOp loop) { loops.push_back(loop); });
+      for (scf::ForOp loop : loops)
+        rings += LoopPipeliner(loop, schedule.getStages()).run();
+    }
+    setLevel(getOperation(), "mapped");
+  }
+};
+} // namespace
