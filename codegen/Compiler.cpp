@@ -27,6 +27,7 @@ static Type elementType(OpBuilder &b, DType type) {
 OwningOpRef<ModuleOp> monarch::buildProblem(MLIRContext *context,
                                             const Problem &p,
                                             const Target &target) {
+  context->loadDialect<MonarchDialect, func::FuncDialect>();
   OpBuilder b(context);
   Location loc = b.getUnknownLoc();
   const Geometry &g = p.geometry;

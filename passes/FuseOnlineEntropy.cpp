@@ -32,7 +32,8 @@ struct FuseOnlineEntropy
   using MonarchFuseOnlineEntropyBase::MonarchFuseOnlineEntropyBase;
 
   /// The widest row that one tile holds. On a GPU two stages of key and value
-  /// tiles have to fit in shared memory (docs/performance.md).
+  /// tiles have to fit in shared memory, and a row's scores in registers: past
+  /// 160 of them ptxas spills (docs/performance.md).
   int64_t tileColumns(RStepOp r) {
     int64_t limit = maxTileColumns;
     TargetAttr target = targetOf(getOperation());
@@ -40,7 +41,8 @@ struct FuseOnlineEntropy
       auto type = cast<RankedTensorType>(r.getKey().getType());
       int64_t rowBytes = 2 * type.getDimSize(3) *
                          (type.getElementTypeBitWidth() / 8);
-      limit = std::min(limit, target.getSharedMemory() / (2 * rowBytes) / 8 * 8);
+      limit = std::min({limit, int64_t(160),
+                        target.getSharedMemory() / (2 * rowBytes) / 8 * 8});
     }
     return limit;
   }

@@ -66,12 +66,14 @@ Choice chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
   if (auto r = dyn_cast<RStepOp>(step)) {
     int64_t total = g.queryTiles() * g.b2(); // rows packed over query tiles
     bool oneTile = r.getSoftmax() == "one_tile";
-    c.columns = oneTile ? roundUp(g.b2(), 8) : 64;
+    // An online row keeps both outputs in registers beside its scores.
+    c.columns = oneTile ? roundUp(g.b2(), 8) : s.headDim == 128 ? 32 : 64;
     // Two m16 tiles a warp halve the shared memory reads of a product; they fit
-    // 255 registers when the row has at most 96 scores and outputs are made
-    // `chunk` channels at a time.
-    int64_t perWarp = oneTile && c.columns <= 96 ? 32 : 16;
-    c.warps = std::clamp<int64_t>(ceilDiv(total, perWarp), 1, 4);
+    // 255 registers without spills when the row has at most 64 scores and
+    // outputs are made `chunk` channels at a time.
+    int64_t perWarp = oneTile && c.columns <= 64 ? 32 : 16;
+    c.warps = std::clamp<int64_t>(ceilDiv(total, perWarp), 1,
+                                  oneTile ? 128 / perWarp : 4);
     c.rows = perWarp * c.warps;
     c.chunk = oneTile ? 32 : s.headDim;
     c.stages = std::clamp<int64_t>(
@@ -88,8 +90,9 @@ Choice chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
   if (isa<DenseOp>(step))
     c.warps = std::min<int64_t>(c.warps, 4);
   c.rows = 16 * c.warps;
-  c.columns = c.warps <= 2 ? 32 : 64;
-  c.stages = c.warps <= 2 ? 3 : 2;
+  // More than 8 warps leave 168 registers a thread.
+  c.columns = c.warps > 8 ? 16 : 32;
+  c.stages = 3;
   c.chunk = s.valueDim;
   c.why = "keys flattened over key tile and row, one m16 tile a warp";
   return c;

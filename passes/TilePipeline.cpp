@@ -165,6 +165,46 @@ int64_t LoopPipeliner::run() {
   return rings.size();
 }
 
+/// Loads that are in no loop, as a single key tile leaves them: copied, waited
+/// for and read once.
+int64_t stageStraightLine(Block &block) {
+  SmallVector<tile::LoadOp> loads;
+  for (auto load : block.getOps<tile::LoadOp>())
+    if (wantsRing(load))
+      loads.push_back(load);
+  if (loads.empty())
+    return 0;
+  // All are loaded before the first is used.
+  OpBuilder b(loads.back());
+  Location loc = loads.back().getLoc();
+  int64_t warps = tile::layoutOf(loads[0].getType()).getWarps();
+  auto shared = tile::LayoutAttr::get(b.getContext(), "shared", warps);
+  Value zero = arith::ConstantIndexOp::create(b, loc, 0);
+  Value enable = arith::ConstantIntOp::create(b, loc, 1, 1);
+  SmallVector<Value> rings;
+  for (tile::LoadOp load : loads) {
+    auto type = cast<RankedTensorType>(load.getType());
+    auto tileType =
+        RankedTensorType::get(type.getShape(), type.getElementType(), shared);
+    rings.push_back(tile::AllocRingOp::create(
+        b, loc, tile::RingType::get(b.getContext(), 1, tileType)));
+    tile::CopyAsyncOp::create(b, loc, load.getSource(), load.getIndices(),
+                              load.getLimit(), rings.back(), zero, enable,
+                              load.getMap(), load.getInBounds());
+  }
+  tile::CommitOp::create(b, loc);
+  tile::WaitOp::create(b, loc, 0);
+  for (auto [load, ring] : llvm::zip(loads, rings)) {
+    Value v = tile::ReadOp::create(
+        b, loc, cast<tile::RingType>(ring.getType()).getTile(), ring, zero);
+    if (v.getType() != load.getType())
+      v = tile::ConvertLayoutOp::create(b, loc, load.getType(), v);
+    load.replaceAllUsesWith(v);
+    load.erase();
+  }
+  return rings.size();
+}
+
 struct TilePipeline : monarch::impl::MonarchTilePipelineBase<TilePipeline> {
   void runOnOperation() override {
     for (auto kernel : getOperation().getOps<func::FuncOp>()) {
@@ -180,6 +220,9 @@ struct TilePipeline : monarch::impl::MonarchTilePipelineBase<TilePipeline> {
       kernel.walk([&](scf::ForOp loop) { loops.push_back(loop); });
       for (scf::ForOp loop : loops)
         rings += LoopPipeliner(loop, schedule.getStages()).run();
+      kernel.walk([&](scf::ForallOp programs) {
+        rings += stageStraightLine(*programs.getBody());
+      });
     }
     setLevel(getOperation(), "mapped");
   }

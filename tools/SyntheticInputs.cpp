@@ -4,16 +4,40 @@
 
 #include "monarch/Support/Half.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <random>
+#include <thread>
 
 using namespace monarch;
 
+/// Normal numbers; blocks of a million have seeds of their own, so that threads
+/// can share the work and the result does not depend on how many there are.
 static std::vector<float> gaussian(int64_t count, std::mt19937_64 &random) {
-  std::normal_distribution<float> normal;
+  constexpr int64_t block = 1 << 20;
   std::vector<float> v(count);
-  for (float &x : v)
-    x = normal(random);
+  std::vector<uint64_t> seeds(ceilDiv(count, block));
+  for (uint64_t &s : seeds)
+    s = random();
+  std::atomic<size_t> next{0};
+  auto work = [&] {
+    for (size_t i; (i = next++) < seeds.size();) {
+      std::mt19937_64 local(seeds[i]);
+      std::normal_distribution<float> normal;
+      for (int64_t x = i * block; x < std::min<int64_t>(count, (i + 1) * block);
+           ++x)
+        v[x] = normal(local);
+    }
+  };
+  std::vector<std::thread> pool;
+  for (size_t t = 1; t < std::min<size_t>(seeds.size(),
+                                          std::thread::hardware_concurrency());
+       ++t)
+    pool.emplace_back(work);
+  work();
+  for (std::thread &t : pool)
+    t.join();
   return v;
 }
 

@@ -187,7 +187,7 @@ def Tile_CopyAsyncOp : Tile_Op<"copy_async", [AttrSizedOperandSegments]> {
   let summary = "start copying rows of memory into one stage of a ring";
   let description = [{
     Addresses as `monarch_tile.load`: rows out of bounds, or at or past `limit`,
-    become zero, and so do all rows when `enable` is false.
+    become zero. Nothing happens when `enable` is false.
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
       Optional<Index>:$limit, Tile_RingType:$ring, Index:$stage, I1:$enable,

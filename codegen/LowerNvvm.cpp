@@ -1,0 +1,125 @@
+//===- LowerNvvm.cpp - level nvvm to LLVM IR and PTX ----------------------===//
+
+#include "monarch/Codegen/Compiler.h"
+
+#include "monarch/Dialect/MonarchDialect.h"
+
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
+#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/IR/Verifier.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+
+using namespace mlir;
+using namespace monarch;
+
+LogicalResult monarch::lowerNvvmToLlvm(ModuleOp module) {
+  PassManager pm(module.getContext());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createSCFToControlFlowPass());
+  // Tile coordinates fit 32 bits; addresses are 64-bit by explicit casts.
+  ArithToLLVMConversionPassOptions arith;
+  arith.indexBitwidth = 32;
+  pm.addPass(createArithToLLVMConversionPass(arith));
+  ConvertControlFlowToLLVMPassOptions cf;
+  cf.indexBitwidth = 32;
+  pm.addPass(createConvertControlFlowToLLVMPass(cf));
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  return pm.run(module);
+}
+
+namespace {
+/// The module in LLVM's IR, optimised for its chip.
+struct Translated {
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::Module> module;
+  std::unique_ptr<llvm::TargetMachine> machine;
+};
+} // namespace
+
+static FailureOr<Translated> translate(ModuleOp module) {
+  auto target = module->getAttrOfType<TargetAttr>(targetAttrName);
+  if (!target)
+    return module.emitError("expected module attribute '")
+           << targetAttrName << "'";
+  LLVMInitializeNVPTXTargetInfo();
+  LLVMInitializeNVPTXTarget();
+  LLVMInitializeNVPTXTargetMC();
+  LLVMInitializeNVPTXAsmPrinter();
+  Translated t;
+  t.context = std::make_unique<llvm::LLVMContext>();
+  t.module = translateModuleToLLVMIR(module, *t.context, "monarch");
+  if (!t.module)
+    return module.emitError("translation to LLVM IR failed");
+  llvm::Triple triple("nvptx64-nvidia-cuda");
+  std::string error;
+  const llvm::Target *backend =
+      llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!backend)
+    return module.emitError("no NVPTX backend: ") << error;
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Fast;
+  t.machine.reset(backend->createTargetMachine(
+      triple, target.getChip(), ("+ptx" + llvm::Twine(target.getPtx())).str(),
+      options, llvm::Reloc::PIC_, std::nullopt,
+      llvm::CodeGenOptLevel::Aggressive));
+  t.module->setTargetTriple(triple);
+  t.module->setDataLayout(t.machine->createDataLayout());
+
+  // Loops are shaped by the passes: no unrolling or vectorisation here.
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopUnrolling = false;
+  tuning.LoopInterleaving = false;
+  tuning.LoopVectorization = false;
+  tuning.SLPVectorization = false;
+  llvm::LoopAnalysisManager lam;
+  llvm::FunctionAnalysisManager fam;
+  llvm::CGSCCAnalysisManager cgam;
+  llvm::ModuleAnalysisManager mam;
+  llvm::PassBuilder builder(t.machine.get(), tuning);
+  builder.registerModuleAnalyses(mam);
+  builder.registerCGSCCAnalyses(cgam);
+  builder.registerFunctionAnalyses(fam);
+  builder.registerLoopAnalyses(lam);
+  builder.crossRegisterProxies(lam, fam, cgam, mam);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
+      .run(*t.module, mam);
+  return t;
+}
+
+FailureOr<std::string> monarch::emitLlvmIr(ModuleOp module) {
+  FailureOr<Translated> t = translate(module);
+  if (failed(t))
+    return failure();
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  t->module->print(os, nullptr);
+  return text;
+}
+
+FailureOr<std::string> monarch::emitPtx(ModuleOp module) {
+  FailureOr<Translated> t = translate(module);
+  if (failed(t))
+    return failure();
+  llvm::SmallString<0> text;
+  llvm::raw_svector_ostream os(text);
+  llvm::legacy::PassManager pm;
+  if (t->machine->addPassesToEmitFile(pm, os, nullptr,
+                                      llvm::CodeGenFileType::AssemblyFile))
+    return module.emitError("the NVPTX backend cannot emit PTX");
+  pm.run(*t->module);
+  return std::string(text);
+}

@@ -1,0 +1,73 @@
+//===- Bundle.h - compiled attention as one file ---------------*- C++ -*-===//
+//
+// A bundle holds everything a loader needs to run one problem on one or several
+// targets: docs/abi.md describes the file and the kernels' arguments. No LLVM.
+//
+//===----------------------------------------------------------------------===//
+#ifndef MONARCH_BUNDLE_BUNDLE_H
+#define MONARCH_BUNDLE_BUNDLE_H
+
+#include "monarch/Geometry/Problem.h"
+
+#include <string>
+#include <vector>
+
+namespace monarch {
+
+/// Version of the kernels' argument convention.
+inline constexpr int abiVersion = 1;
+
+/// One memref argument of a kernel: which buffer, from which byte on.
+struct KernelArgument {
+  std::string buffer; ///< "query", "key", "value", "out" or a workspace
+  int64_t offsetBytes = 0;
+};
+
+/// What ptxas said of one kernel; -1 where it was not asked.
+struct Resources {
+  int registers = -1, spillStores = -1, spillLoads = -1, stackBytes = -1;
+};
+
+struct KernelImage {
+  std::string name;
+  std::string schedule; ///< as text, for people
+  int64_t programs = 0; ///< blocks for one (batch, head)
+  int64_t threads = 0, sharedBytes = 0;
+  bool dynamicFrames = false; ///< takes key frames as an argument
+  std::vector<KernelArgument> arguments;
+  Resources resources;
+};
+
+struct WorkspaceImage {
+  std::string name;
+  int64_t bytesPerHead = 0; ///< for one (batch, head)
+};
+
+/// The kernels of one target, in launch order.
+struct TargetImage {
+  std::string arch; ///< "sm_90a"
+  std::vector<KernelImage> kernels;
+  std::vector<WorkspaceImage> workspaces;
+  std::string ptx, cubin; ///< cubin is empty without ptxas
+  std::string ptxasLog;   ///< warnings, verbatim
+};
+
+struct Bundle {
+  std::string compilerVersion, compilerHash;
+  Problem problem;
+  std::vector<TargetImage> targets;
+
+  const TargetImage *find(const std::string &arch) const;
+};
+
+/// The bytes of a bundle file.
+std::string serializeBundle(const Bundle &bundle);
+/// Reads a bundle; on damage returns false and says in `error` what was
+/// expected and what was found. Never throws, never crashes on any input.
+bool parseBundle(const std::string &bytes, Bundle &bundle, std::string &error);
+/// True when a file starts like a bundle.
+bool looksLikeBundle(const std::string &bytes);
+
+} // namespace monarch
+
+#endif // MONARCH_BUNDLE_BUNDLE_H

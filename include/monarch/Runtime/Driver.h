@@ -1,0 +1,56 @@
+//===- Driver.h - the CUDA driver, loaded when first needed ----*- C++ -*-===//
+#ifndef MONARCH_RUNTIME_DRIVER_H
+#define MONARCH_RUNTIME_DRIVER_H
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace monarch {
+
+/// Entry points of libcuda.so.1 that the runtime uses, with the driver API's
+/// types as plain ones: everything but launching works without a GPU or a CUDA
+/// header. Signatures: CUDA Driver API reference.
+struct CudaDriver {
+  using Result = int;
+  using DevicePtr = uint64_t;
+  using Handle = void *; ///< context, module, function, stream, event
+
+  Result (*init)(unsigned);
+  Result (*getErrorString)(Result, const char **);
+  Result (*deviceGetCount)(int *);
+  Result (*deviceGet)(int *, int);
+  Result (*deviceGetName)(char *, int, int);
+  Result (*deviceGetAttribute)(int *, int, int);
+  Result (*primaryCtxRetain)(Handle *, int);
+  Result (*primaryCtxRelease)(int);
+  Result (*ctxSetCurrent)(Handle);
+  Result (*ctxSynchronize)();
+  Result (*moduleLoadData)(Handle *, const void *, unsigned, int *, void **);
+  Result (*moduleUnload)(Handle);
+  Result (*moduleGetFunction)(Handle *, Handle, const char *);
+  Result (*funcSetAttribute)(Handle, int, int);
+  Result (*launchKernel)(Handle, unsigned, unsigned, unsigned, unsigned,
+                         unsigned, unsigned, unsigned, Handle, void **,
+                         void **);
+  Result (*memAlloc)(DevicePtr *, size_t);
+  Result (*memFree)(DevicePtr);
+  Result (*memcpyHtoD)(DevicePtr, const void *, size_t);
+  Result (*memcpyDtoH)(void *, DevicePtr, size_t);
+  Result (*memsetD8)(DevicePtr, unsigned char, size_t);
+  Result (*eventCreate)(Handle *, unsigned);
+  Result (*eventDestroy)(Handle);
+  Result (*eventRecord)(Handle, Handle);
+  Result (*eventSynchronize)(Handle);
+  Result (*eventElapsedTime)(float *, Handle, Handle);
+
+  /// The driver, or null with the reason in `error`. Thread-safe.
+  static const CudaDriver *get(std::string &error);
+
+  /// Appends what the driver calls `result` to `what`; true on success.
+  bool check(Result result, const char *what, std::string &error) const;
+};
+
+} // namespace monarch
+
+#endif // MONARCH_RUNTIME_DRIVER_H

@@ -1,0 +1,55 @@
+//===- Plan.h - run a bundle on a GPU --------------------------*- C++ -*-===//
+//
+// Plan once, run many: a plan loads the kernels and owns the workspace; a run
+// only launches. No LLVM in here.
+//
+//===----------------------------------------------------------------------===//
+#ifndef MONARCH_RUNTIME_PLAN_H
+#define MONARCH_RUNTIME_PLAN_H
+
+#include "monarch/Bundle/Bundle.h"
+#include "monarch/Runtime/Tensors.h"
+
+#include <memory>
+#include <string>
+
+namespace monarch {
+
+struct PlanOptions {
+  int device = 0;
+  /// Which of the bundle's targets to run; empty chooses the best that the
+  /// device can run.
+  std::string arch;
+  /// Most bytes of workspace: heads are run in groups that fit it. At least one
+  /// head's workspace is always taken.
+  int64_t maxWorkspaceBytes = int64_t(16) << 30;
+};
+
+class Plan {
+public:
+  /// Null with the reason in `error`: no driver, no device, no target of the
+  /// bundle that runs on the device, no memory.
+  static std::unique_ptr<Plan> create(const Bundle &bundle,
+                                      const PlanOptions &options,
+                                      std::string &error);
+  ~Plan();
+
+  /// Launches the kernels on `stream` (a CUstream; null is the default one).
+  /// Tensors are device memory, 16-byte aligned, with strides that are
+  /// multiples of 8 elements. Allocates, compiles and synchronises nothing.
+  /// False with the reason in `error`.
+  bool run(const AttentionTensors &tensors, void *stream, std::string &error);
+
+  const std::string &arch() const;
+  int64_t workspaceBytes() const;
+  int64_t headsPerGroup() const; ///< (batch, head) pairs run together
+
+private:
+  struct Impl;
+  explicit Plan(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl;
+};
+
+} // namespace monarch
+
+#endif // MONARCH_RUNTIME_PLAN_H

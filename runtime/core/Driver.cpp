@@ -1,0 +1,76 @@
+//===- Driver.cpp - the CUDA driver, loaded when first needed -------------===//
+
+#include "monarch/Runtime/Driver.h"
+
+#include <dlfcn.h>
+
+using namespace monarch;
+
+namespace {
+struct Loaded {
+  CudaDriver driver{};
+  std::string error;
+
+  Loaded() {
+    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+      error = "no CUDA driver: libcuda.so.1 could not be loaded";
+      return;
+    }
+    auto load = [&](auto &function, const char *name) {
+      void *symbol = dlsym(library, name);
+      if (!symbol && error.empty())
+        error = std::string("the CUDA driver is too old: it lacks ") + name;
+      function = reinterpret_cast<std::decay_t<decltype(function)>>(symbol);
+    };
+    CudaDriver &d = driver;
+    load(d.init, "cuInit");
+    load(d.getErrorString, "cuGetErrorString");
+    load(d.deviceGetCount, "cuDeviceGetCount");
+    load(d.deviceGet, "cuDeviceGet");
+    load(d.deviceGetName, "cuDeviceGetName");
+    load(d.deviceGetAttribute, "cuDeviceGetAttribute");
+    load(d.primaryCtxRetain, "cuDevicePrimaryCtxRetain");
+    load(d.primaryCtxRelease, "cuDevicePrimaryCtxRelease_v2");
+    load(d.ctxSetCurrent, "cuCtxSetCurrent");
+    load(d.ctxSynchronize, "cuCtxSynchronize");
+    load(d.moduleLoadData, "cuModuleLoadDataEx");
+    load(d.moduleUnload, "cuModuleUnload");
+    load(d.moduleGetFunction, "cuModuleGetFunction");
+    load(d.funcSetAttribute, "cuFuncSetAttribute");
+    load(d.launchKernel, "cuLaunchKernel");
+    load(d.memAlloc, "cuMemAlloc_v2");
+    load(d.memFree, "cuMemFree_v2");
+    load(d.memcpyHtoD, "cuMemcpyHtoD_v2");
+    load(d.memcpyDtoH, "cuMemcpyDtoH_v2");
+    load(d.memsetD8, "cuMemsetD8_v2");
+    load(d.eventCreate, "cuEventCreate");
+    load(d.eventDestroy, "cuEventDestroy_v2");
+    load(d.eventRecord, "cuEventRecord");
+    load(d.eventSynchronize, "cuEventSynchronize");
+    load(d.eventElapsedTime, "cuEventElapsedTime");
+    if (error.empty())
+      d.check(d.init(0), "cuInit", error);
+  }
+};
+} // namespace
+
+const CudaDriver *CudaDriver::get(std::string &error) {
+  static const Loaded loaded;
+  if (loaded.error.empty())
+    return &loaded.driver;
+  error = loaded.error;
+  return nullptr;
+}
+
+bool CudaDriver::check(Result result, const char *what,
+                       std::string &error) const {
+  if (result == 0)
+    return true;
+  const char *text = nullptr;
+  if (getErrorString)
+    getErrorString(result, &text);
+  error = std::string(what) + " failed: " + (text ? text : "unknown error") +
+          " (" + std::to_string(result) + ")";
+  return false;
+}

@@ -1,0 +1,249 @@
+//===- Plan.cpp - run a bundle on a GPU -----------------------------------===//
+
+#include "monarch/Runtime/Plan.h"
+
+#include "monarch/Runtime/Driver.h"
+
+#include <algorithm>
+#include <map>
+
+using namespace monarch;
+
+// CUdevice_attribute and CUfunction_attribute values (CUDA Driver API).
+static constexpr int attributeMajor = 75, attributeMinor = 76;
+static constexpr int attributeMaxDynamicShared = 8;
+
+struct Plan::Impl {
+  const CudaDriver *driver = nullptr;
+  Problem problem;
+  TargetImage target;
+  int device = 0;
+  void *context = nullptr, *module = nullptr;
+  std::vector<void *> functions;
+  uint64_t workspace = 0;
+  int64_t workspaceBytes = 0, group = 1;
+  std::map<std::string, uint64_t> workspaceAt;
+
+  ~Impl() {
+    if (!context)
+      return;
+    driver->ctxSetCurrent(context);
+    if (workspace)
+      driver->memFree(workspace);
+    if (module)
+      driver->moduleUnload(module);
+    driver->primaryCtxRelease(device);
+  }
+};
+
+Plan::Plan(std::unique_ptr<Impl> impl) : impl(std::move(impl)) {}
+Plan::~Plan() = default;
+const std::string &Plan::arch() const { return impl->target.arch; }
+int64_t Plan::workspaceBytes() const { return impl->workspaceBytes; }
+int64_t Plan::headsPerGroup() const { return impl->group; }
+
+/// "sm_90a" as 90, and whether code for it runs on later chips (no suffix).
+static int chipNumber(const std::string &arch, bool &portable) {
+  int n = 0;
+  size_t i = 3;
+  while (i < arch.size() && arch[i] >= '0' && arch[i] <= '9')
+    n = n * 10 + (arch[i++] - '0');
+  portable = i == arch.size();
+  return n;
+}
+
+/// The target to run on a chip of compute capability `chip`.
+static const TargetImage *choose(const Bundle &bundle, const std::string &arch,
+                                 int chip, std::string &error) {
+  const TargetImage *best = nullptr;
+  int bestNumber = -1;
+  std::string have;
+  for (const TargetImage &t : bundle.targets) {
+    have += (have.empty() ? "" : ", ") + t.arch;
+    if (!arch.empty() && t.arch != arch)
+      continue;
+    bool portable;
+    int n = chipNumber(t.arch, portable);
+    if (n == chip || (portable && n < chip))
+      if (n > bestNumber) {
+        best = &t;
+        bestNumber = n;
+      }
+  }
+  if (!best)
+    error = "the bundle has no kernels for this device: expected sm_" +
+            std::to_string(chip) + (arch.empty() ? "" : " through " + arch) +
+            ", got " + have;
+  return best;
+}
+
+std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
+                                   const PlanOptions &options,
+                                   std::string &error) {
+  auto impl = std::make_unique<Impl>();
+  const CudaDriver *d = impl->driver = CudaDriver::get(error);
+  if (!d)
+    return nullptr;
+  int count = 0, major = 0, minor = 0;
+  if (!d->check(d->deviceGetCount(&count), "cuDeviceGetCount", error))
+    return nullptr;
+  if (options.device < 0 || options.device >= count) {
+    error = "expected a device in 0.." + std::to_string(count - 1) + ", got " +
+            std::to_string(options.device);
+    return nullptr;
+  }
+  if (!d->check(d->deviceGet(&impl->device, options.device), "cuDeviceGet",
+                error) ||
+      !d->check(d->deviceGetAttribute(&major, attributeMajor, impl->device),
+                "cuDeviceGetAttribute", error) ||
+      !d->check(d->deviceGetAttribute(&minor, attributeMinor, impl->device),
+                "cuDeviceGetAttribute", error))
+    return nullptr;
+  int chip = major * 10 + minor;
+  const TargetImage *target = choose(bundle, options.arch, chip, error);
+  if (!target)
+    return nullptr;
+  impl->target = *target;
+  impl->problem = bundle.problem;
+  if (!d->check(d->primaryCtxRetain(&impl->context, impl->device),
+                "cuDevicePrimaryCtxRetain", error) ||
+      !d->check(d->ctxSetCurrent(impl->context), "cuCtxSetCurrent", error))
+    return nullptr;
+  // Machine code runs on its own chip only; otherwise the driver compiles PTX.
+  bool portable;
+  bool native =
+      !target->cubin.empty() && chipNumber(target->arch, portable) == chip;
+  const char *image =
+      native ? impl->target.cubin.data() : impl->target.ptx.c_str();
+  if (!d->check(d->moduleLoadData(&impl->module, image, 0, nullptr, nullptr),
+                "loading the kernels", error))
+    return nullptr;
+  for (const KernelImage &k : impl->target.kernels) {
+    void *function = nullptr;
+    if (!d->check(d->moduleGetFunction(&function, impl->module, k.name.c_str()),
+                  "cuModuleGetFunction", error) ||
+        !d->check(d->funcSetAttribute(function, attributeMaxDynamicShared,
+                                      int(k.sharedBytes)),
+                  "setting the shared memory size", error))
+      return nullptr;
+    impl->functions.push_back(function);
+  }
+  int64_t perHead = 0;
+  for (const WorkspaceImage &w : impl->target.workspaces)
+    perHead += roundUp(w.bytesPerHead, 256);
+  int64_t total = impl->problem.batch * impl->problem.heads;
+  impl->group = total;
+  if (perHead)
+    impl->group = std::clamp<int64_t>(options.maxWorkspaceBytes / perHead, 1,
+                                      total);
+  // Groups of even size: the last one fills the chip as well as the others.
+  impl->group = ceilDiv(total, ceilDiv(total, impl->group));
+  impl->group = std::min<int64_t>(impl->group, 65535); // grid.y
+  impl->workspaceBytes = perHead * impl->group;
+  if (impl->workspaceBytes &&
+      !d->check(d->memAlloc(&impl->workspace, impl->workspaceBytes),
+                ("allocating a workspace of " +
+                 std::to_string(impl->workspaceBytes) + " bytes")
+                    .c_str(),
+                error))
+    return nullptr;
+  uint64_t at = impl->workspace;
+  for (const WorkspaceImage &w : impl->target.workspaces) {
+    impl->workspaceAt[w.name] = at;
+    at += roundUp(w.bytesPerHead, 256) * impl->group;
+  }
+  return std::unique_ptr<Plan>(new Plan(std::move(impl)));
+}
+
+namespace {
+/// The arguments of one launch: values, then pointers to them.
+class Arguments {
+public:
+  void add(uint64_t v) { values[count++] = v; }
+  void **pointers() {
+    for (int i = 0; i < count; ++i)
+      list[i] = &values[i];
+    return list;
+  }
+
+private:
+  // query, key, value: pointer, frames and five strides each; out; factors.
+  static constexpr int capacity = 64;
+  uint64_t values[capacity]; // 4-byte arguments are read from the low half
+  void *list[capacity];
+  int count = 0;
+};
+} // namespace
+
+static bool checkTensor(const char *name, const TensorRef &t,
+                        std::string &error) {
+  if (!t.data || reinterpret_cast<uintptr_t>(t.data) % 16) {
+    error = std::string(name) + ": expected device memory aligned to 16 bytes";
+    return false;
+  }
+  for (int64_t s : {t.batchStride, t.tokenStride, t.headStride})
+    if (s % 8) {
+      error = std::string(name) +
+              ": expected strides that are multiples of 8 elements, got " +
+              std::to_string(s);
+      return false;
+    }
+  return true;
+}
+
+bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
+  const Geometry &g = impl->problem.geometry;
+  if (!checkTensor("query", t.query, error) ||
+      !checkTensor("key", t.key, error) ||
+      !checkTensor("value", t.value, error) || !checkTensor("out", t.out, error))
+    return false;
+  int64_t frames = impl->problem.dynamicKeyFrames ? t.keyFrames : g.keyFrames;
+  if (frames < 1 || frames > g.keyFrames) {
+    error = "key frames: expected 1.." + std::to_string(g.keyFrames) +
+            ", got " + std::to_string(frames);
+    return false;
+  }
+  const CudaDriver *d = impl->driver;
+  if (!d->check(d->ctxSetCurrent(impl->context), "cuCtxSetCurrent", error))
+    return false;
+  int64_t h = g.sequenceTokens ? 1 : g.height;
+  int64_t w = g.sequenceTokens ? g.sequenceTokens : g.width;
+  int64_t total = impl->problem.batch * impl->problem.heads;
+  for (int64_t begin = 0; begin < total; begin += impl->group) {
+    int64_t count = std::min(impl->group, total - begin);
+    for (size_t i = 0; i < impl->functions.size(); ++i) {
+      const KernelImage &k = impl->target.kernels[i];
+      Arguments arguments;
+      for (const KernelArgument &a : k.arguments) {
+        auto ws = impl->workspaceAt.find(a.buffer);
+        if (ws != impl->workspaceAt.end()) {
+          arguments.add(ws->second + a.offsetBytes);
+          continue;
+        }
+        const TensorRef &ref = a.buffer == "query" ? t.query
+                               : a.buffer == "key" ? t.key
+                               : a.buffer == "value" ? t.value
+                                                     : t.out;
+        arguments.add(reinterpret_cast<uint64_t>(ref.data));
+        bool isKeySide = a.buffer == "key" || a.buffer == "value";
+        if (isKeySide && k.dynamicFrames)
+          arguments.add(frames);
+        for (int64_t stride :
+             {ref.batchStride, h * w * ref.tokenStride, w * ref.tokenStride,
+              ref.tokenStride, ref.headStride})
+          arguments.add(stride);
+      }
+      if (k.dynamicFrames)
+        arguments.add(frames);
+      arguments.add(begin);
+      arguments.add(count);
+      if (!d->check(d->launchKernel(impl->functions[i], unsigned(k.programs),
+                                    unsigned(count), 1, unsigned(k.threads), 1,
+                                    1, unsigned(k.sharedBytes), stream,
+                                    arguments.pointers(), nullptr),
+                    ("launching " + k.name).c_str(), error))
+        return false;
+    }
+  }
+  return true;
+}

@@ -1,0 +1,535 @@
+//===- monarch-run.cpp - run, verify and time attention -------------------===//
+
+#include "Inputs.h"
+#include "ProblemFlags.h"
+
+#include "monarch/Bundle/Bundle.h"
+#include "monarch/Codegen/BundleTarget.h"
+#include "monarch/Codegen/Compiler.h"
+#include "monarch/InitAll.h"
+#include "monarch/Reference/RandomProblem.h"
+#include "monarch/Reference/Reference.h"
+#include "monarch/Runtime/Driver.h"
+#include "monarch/Runtime/HostJit.h"
+#include "monarch/Runtime/Plan.h"
+#include "monarch/Support/Half.h"
+#include "monarch/Support/Version.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/WithColor.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+
+using namespace monarch;
+namespace cl = llvm::cl;
+
+static cl::OptionCategory category("Runner");
+static cl::opt<std::string>
+    inputProblem(cl::Positional, cl::desc("[FILE.mlir or bundle]"),
+                 cl::cat(category));
+static cl::opt<std::string> backend("backend", cl::desc("host or cuda"),
+                                    cl::init("host"), cl::cat(category));
+static cl::opt<std::string>
+    archFlag("target",
+             cl::desc("GPU target to compile for or to take from the bundle "
+                      "(default: the device's own)"),
+             cl::cat(category));
+static cl::opt<std::string>
+    inputFlag("input",
+              cl::desc("random:SEED, video:SEED, FILE.safetensors or "
+                       "q.npy,k.npy,v.npy"),
+              cl::init("random:0"), cl::cat(category));
+static cl::opt<std::string>
+    outputFlag("output", cl::desc("write the result: .safetensors or .npy"),
+               cl::cat(category));
+static cl::opt<std::string>
+    verifyFlag("verify",
+               cl::desc("compare with the f64 oracle: full, or a sample"),
+               cl::ValueOptional, cl::value_desc("full|sample"),
+               cl::cat(category));
+static cl::opt<bool> bench("bench", cl::desc("time it"), cl::cat(category));
+static cl::opt<int> repeats("repeats", cl::desc("timed runs (20; host 3)"),
+                            cl::init(0), cl::cat(category));
+static cl::opt<bool> json("json", cl::desc("print one JSON object"),
+                          cl::cat(category));
+static cl::opt<int64_t> keyFramesFlag(
+    "key-frames", cl::desc("valid key frames of a problem that takes them"),
+    cl::init(0), cl::cat(category));
+static cl::opt<int64_t>
+    maxWorkspace("max-workspace", cl::desc("most bytes of GPU workspace"),
+                 cl::init(0), cl::cat(category));
+static cl::opt<int> randomProblems(
+    "random-problems",
+    cl::desc("run and verify N seeded small problems in place of one"),
+    cl::init(0), cl::value_desc("N"), cl::cat(category));
+static cl::opt<int> firstSeed("first-seed",
+                              cl::desc("first seed of --random-problems"),
+                              cl::init(0), cl::cat(category));
+
+static llvm::Error makeError(const llvm::Twine &message) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
+}
+
+namespace {
+
+/// A progress line on a terminal's standard error.
+class Progress {
+public:
+  explicit Progress(std::string what) : what(std::move(what)) {}
+  ~Progress() {
+    if (shown)
+      llvm::errs() << "\r\033[K";
+  }
+  void operator()(double fraction) {
+    auto now = std::chrono::steady_clock::now();
+    if (now - last < std::chrono::milliseconds(200))
+      return;
+    last = now;
+    // Without a terminal a line every tenth is enough.
+    if (!llvm::sys::Process::StandardErrIsDisplayed()) {
+      int tenth = int(fraction * 10);
+      if (tenth > lastTenth)
+        llvm::errs() << llvm::formatv("{0}: {1} %\n", what, tenth * 10);
+      lastTenth = tenth;
+      return;
+    }
+    shown = true;
+    llvm::errs() << llvm::formatv("\r{0}: {1,3} %", what, int(fraction * 100));
+  }
+
+private:
+  std::string what;
+  std::chrono::steady_clock::time_point last =
+      std::chrono::steady_clock::now();
+  bool shown = false;
+  int lastTenth = 0;
+};
+
+/// What one run gave.
+struct Report {
+  std::string target;
+  std::vector<double> milliseconds; ///< sorted
+  double compileMilliseconds = 0;
+  int64_t workspaceBytes = 0, headsPerGroup = 0;
+  bool verified = false;
+  ErrorSummary error;
+};
+
+/// Device memory that goes back at the end of its scope.
+class DeviceBuffer {
+public:
+  DeviceBuffer(const CudaDriver &d) : d(d) {}
+  ~DeviceBuffer() {
+    if (address)
+      d.memFree(address);
+  }
+  bool upload(const std::vector<uint8_t> &bytes, std::string &error) {
+    return allocate(bytes.size(), error) &&
+           d.check(d.memcpyHtoD(address, bytes.data(), bytes.size()),
+                   "copying to the device", error);
+  }
+  bool allocate(size_t size, std::string &error) {
+    return d.check(d.memAlloc(&address, size), "allocating device memory",
+                   error);
+  }
+  void *get() const { return reinterpret_cast<void *>(address); }
+  uint64_t address = 0;
+
+private:
+  const CudaDriver &d;
+};
+
+class Session {
+public:
+  Session() : context(registry(), mlir::MLIRContext::Threading::DISABLED) {
+    context.loadAllAvailableDialects();
+    context.printOpOnDiagnostic(false);
+    context.getDiagEngine().registerHandler([](mlir::Diagnostic &d) {
+      if (d.getSeverity() == mlir::DiagnosticSeverity::Error)
+        llvm::WithColor::error(llvm::errs(), "monarch-run") << d.str() << "\n";
+      return mlir::success();
+    });
+  }
+
+  llvm::Expected<Report> run(const Problem &problem, const Inputs &inputs,
+                             const Bundle *bundle, int64_t keyFrames,
+                             bool quiet, std::vector<uint8_t> &out);
+  llvm::Error runHost(const Problem &problem, const Inputs &inputs,
+                      int64_t keyFrames, bool quiet, std::vector<uint8_t> &out,
+                      Report &report);
+  llvm::Error runCuda(const Problem &problem, const Inputs &inputs,
+                      const Bundle *bundle, int64_t keyFrames,
+                      std::vector<uint8_t> &out, Report &report);
+  mlir::MLIRContext context;
+
+private:
+  static mlir::DialectRegistry registry() {
+    mlir::DialectRegistry r;
+    registerAllDialects(r);
+    return r;
+  }
+};
+
+double millisecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(
+             std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+} // namespace
+
+llvm::Error Session::runHost(const Problem &p, const Inputs &in,
+                             int64_t keyFrames, bool quiet,
+                             std::vector<uint8_t> &out, Report &report) {
+  auto start = std::chrono::steady_clock::now();
+  auto module = buildProblem(&context, p, *findTarget("host"));
+  if (!module || mlir::failed(lowerTo(*module, Level::Host)))
+    return makeError("compiling for the host failed");
+  auto program = HostProgram::create(*module);
+  if (!program)
+    return program.takeError();
+  report.compileMilliseconds = millisecondsSince(start);
+  report.target = "host";
+  const Geometry &g = p.geometry;
+  AttentionTensors t;
+  auto bytes = [](const std::vector<uint8_t> &v) {
+    return const_cast<uint8_t *>(v.data());
+  };
+  t.query = contiguous(bytes(in.query), g.queryTokens(), p.heads, p.headDim);
+  t.key = contiguous(bytes(in.key), g.keyTokens(), p.heads, p.headDim);
+  t.value = contiguous(bytes(in.value), g.keyTokens(), p.heads, p.valueDim);
+  t.out = contiguous(out.data(), g.queryTokens(), p.heads, p.valueDim);
+  if (p.keyMask) {
+    t.keyMask = in.keyMask.data();
+    t.keyMaskBatchStride = g.keyTokens();
+  }
+  t.keyFrames = keyFrames;
+  int runs = bench ? (repeats ? repeats : 3) : 1;
+  for (int i = 0; i < runs; ++i) {
+    Progress progress("running on the host");
+    start = std::chrono::steady_clock::now();
+    std::function<void(double)> shown;
+    if (!quiet)
+      shown = [&](double f) { progress(f); };
+    if (llvm::Error e = (*program)->run(t, 0, -1, 0, shown))
+      return e;
+    report.milliseconds.push_back(millisecondsSince(start));
+  }
+  return llvm::Error::success();
+}
+
+llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
+                             const Bundle *given, int64_t keyFrames,
+                             std::vector<uint8_t> &out, Report &report) {
+  std::string error;
+  const CudaDriver *d = CudaDriver::get(error);
+  if (!d)
+    return makeError("--backend=cuda: " + error);
+  Bundle compiled;
+  if (!given) {
+    int device = 0, major = 0, minor = 0;
+    if (!d->check(d->deviceGet(&device, 0), "cuDeviceGet", error) ||
+        !d->check(d->deviceGetAttribute(&major, 75, device),
+                  "cuDeviceGetAttribute", error) ||
+        !d->check(d->deviceGetAttribute(&minor, 76, device),
+                  "cuDeviceGetAttribute", error))
+      return makeError(error);
+    std::string chip = "sm_" + std::to_string(major * 10 + minor);
+    const Target *target = findTarget(
+        archFlag.empty() ? (major >= 9 ? chip + "a" : chip) : archFlag);
+    if (!target || !target->isGpu())
+      return makeError("--target: expected a GPU that can be compiled for, got " +
+                       (archFlag.empty() ? chip : archFlag));
+    auto start = std::chrono::steady_clock::now();
+    auto module = buildProblem(&context, p, *target);
+    if (!module)
+      return makeError("the problem is not valid");
+    auto image = compileTarget(*module);
+    if (mlir::failed(image))
+      return makeError("compiling for " + llvm::StringRef(target->name) + " failed");
+    report.compileMilliseconds = millisecondsSince(start);
+    compiled.problem = p;
+    compiled.targets.push_back(std::move(*image));
+  }
+  PlanOptions options;
+  options.arch = archFlag;
+  if (maxWorkspace)
+    options.maxWorkspaceBytes = maxWorkspace;
+  std::unique_ptr<Plan> plan =
+      Plan::create(given ? *given : compiled, options, error);
+  if (!plan)
+    return makeError(error);
+  report.target = plan->arch();
+  report.workspaceBytes = plan->workspaceBytes();
+  report.headsPerGroup = plan->headsPerGroup();
+  const Geometry &g = p.geometry;
+  DeviceBuffer q(*d), k(*d), v(*d), o(*d);
+  if (!q.upload(in.query, error) || !k.upload(in.key, error) ||
+      !v.upload(in.value, error) || !o.upload(out, error))
+    return makeError(error);
+  AttentionTensors t;
+  t.query = contiguous(q.get(), g.queryTokens(), p.heads, p.headDim);
+  t.key = contiguous(k.get(), g.keyTokens(), p.heads, p.headDim);
+  t.value = contiguous(v.get(), g.keyTokens(), p.heads, p.valueDim);
+  t.out = contiguous(o.get(), g.queryTokens(), p.heads, p.valueDim);
+  t.keyFrames = keyFrames;
+  if (!plan->run(t, nullptr, error) ||
+      !d->check(d->ctxSynchronize(), "running the kernels", error) ||
+      !d->check(d->memcpyDtoH(out.data(), o.address, out.size()),
+                "copying the result", error))
+    return makeError(error);
+  if (!bench)
+    return llvm::Error::success();
+  void *begin = nullptr, *end = nullptr;
+  d->eventCreate(&begin, 0);
+  d->eventCreate(&end, 0);
+  int runs = repeats ? repeats : 20;
+  for (int i = -3; i < runs; ++i) { // three to warm up
+    float ms = 0;
+    d->eventRecord(begin, nullptr);
+    if (!plan->run(t, nullptr, error))
+      return makeError(error);
+    d->eventRecord(end, nullptr);
+    if (!d->check(d->eventSynchronize(end), "running the kernels", error) ||
+        !d->check(d->eventElapsedTime(&ms, begin, end), "timing", error))
+      return makeError(error);
+    if (i >= 0)
+      report.milliseconds.push_back(ms);
+  }
+  d->eventDestroy(begin);
+  d->eventDestroy(end);
+  return llvm::Error::success();
+}
+
+llvm::Expected<Report> Session::run(const Problem &p, const Inputs &in,
+                                    const Bundle *bundle, int64_t keyFrames,
+                                    bool quiet, std::vector<uint8_t> &out) {
+  Report report;
+  // All ones is NaN in every element type: what is not written shows.
+  out.assign(p.outElements() * dtypeSize(p.dtype), 0xff);
+  if (llvm::Error e =
+          backend == "host"
+              ? runHost(p, in, keyFrames, quiet, out, report)
+              : runCuda(p, in, bundle, keyFrames, out, report))
+    return std::move(e);
+  std::sort(report.milliseconds.begin(), report.milliseconds.end());
+  if (!verifyFlag.getNumOccurrences() && !randomProblems)
+    return report;
+  std::vector<float> q = toFloats(in.query.data(), p.queryElements(), p.dtype);
+  std::vector<float> k = toFloats(in.key.data(), p.keyElements(), p.dtype);
+  std::vector<float> v = toFloats(in.value.data(), p.valueElements(), p.dtype);
+  ReferenceInputs inputs{q.data(), k.data(), v.data(),
+                         in.keyMask.empty() ? nullptr : in.keyMask.data(),
+                         keyFrames};
+  ReferenceOptions options;
+  if (verifyFlag != "full" && !randomProblems)
+    options.samplePairs = 256;
+  Progress progress("computing the oracle");
+  if (!quiet)
+    options.progress = [&](double f) { progress(f); };
+  ReferenceResult reference = computeReference(p, inputs, options);
+  std::vector<float> result = toFloats(out.data(), p.outElements(), p.dtype);
+  report.error = compare(p, reference, result.data());
+  report.verified = report.error.relative < errorBound(p.dtype);
+  // Rows that were not sampled have to be written all the same.
+  for (float x : result)
+    if (!(std::abs(x) < std::numeric_limits<float>::infinity()) &&
+        inputFlag.getValue().find(':') != std::string::npos)
+      report.verified = report.error.finite = false;
+  return report;
+}
+
+static int fail(const llvm::Twine &message) {
+  llvm::WithColor::error(llvm::errs(), "monarch-run") << message << "\n";
+  return 1;
+}
+
+static int runRandomProblems(Session &session) {
+  int failures = 0;
+  for (int i = 0; i < randomProblems; ++i) {
+    uint64_t seed = uint64_t(firstSeed) + i;
+    int64_t keyFrames = 0;
+    ProblemLimits limits;
+    limits.gpu = backend == "cuda";
+    Problem p = randomProblem(seed, limits, keyFrames);
+    std::vector<uint8_t> out;
+    auto report =
+        session.run(p, randomInputs(p, seed), nullptr, keyFrames, true, out);
+    if (!report)
+      return fail("seed " + llvm::Twine(seed) + " (" + describe(p) +
+                  "): " + llvm::toString(report.takeError()));
+    if (!report->verified) {
+      ++failures;
+      llvm::outs() << "seed " << seed << " fails: " << describe(p)
+                   << llvm::formatv(": error {0:e3}, bound {1:e0}\n",
+                                    report->error.relative,
+                                    errorBound(p.dtype));
+    }
+  }
+  llvm::outs() << randomProblems - failures << " passed, " << failures
+               << " failed\n";
+  return failures != 0;
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  cl::SetVersionPrinter([](llvm::raw_ostream &os) {
+    os << "monarch-run " << versionString() << " (" << sourceHash() << ")\n";
+  });
+  cl::ParseCommandLineOptions(
+      argc, argv,
+      "Run, verify and time Monarch attention\n\n"
+      "  monarch-run --workload=wan-480p-95 --heads=1 --input=video:1 "
+      "--verify=sample\n");
+  if (listRequested()) {
+    printList();
+    return 0;
+  }
+  if (backend != "host" && backend != "cuda")
+    return fail("--backend: expected host or cuda, got '" + backend + "'");
+  if (verifyFlag.getNumOccurrences() && verifyFlag != "" &&
+      verifyFlag != "full" && verifyFlag != "sample")
+    return fail("--verify: expected full or sample, got '" + verifyFlag + "'");
+  if (!archFlag.empty() && backend == "host" && archFlag != "host")
+    return fail("--target: expected host for --backend=host, got '" + archFlag +
+                "'");
+  Session session;
+  if (randomProblems)
+    return runRandomProblems(session);
+
+  Problem problem;
+  Bundle bundle;
+  bool isBundle = false, fromFile = inputProblem.getNumOccurrences();
+  if (fromFile == hasProblemFlags())
+    return fail(fromFile ? "expected a file or problem flags, got both"
+                         : "expected a .mlir file, a bundle, or a problem: "
+                           "--workload, --model, --grid or --tokens");
+  if (fromFile) {
+    auto buffer = llvm::MemoryBuffer::getFile(inputProblem, false, false);
+    if (!buffer)
+      return fail("cannot read '" + inputProblem +
+                  "': " + buffer.getError().message());
+    std::string bytes = (*buffer)->getBuffer().str();
+    isBundle = looksLikeBundle(bytes) || inputProblem.getValue().find(".mlir") ==
+                                             std::string::npos;
+    if (isBundle) {
+      std::string error;
+      if (!parseBundle(bytes, bundle, error))
+        return fail(inputProblem + ": " + error);
+      problem = bundle.problem;
+    } else {
+      auto module =
+          mlir::parseSourceString<mlir::ModuleOp>(bytes, &session.context);
+      if (!module)
+        return fail(inputProblem + ": cannot be parsed");
+      auto read = readProblem(*module);
+      if (failed(read))
+        return fail(inputProblem + ": holds no problem");
+      problem = *read;
+    }
+    auto heads = headsToRun(problem.heads);
+    if (!heads)
+      return fail(llvm::toString(heads.takeError()));
+    if (!isBundle)
+      problem.heads = *heads;
+    else if (*heads != problem.heads)
+      return fail("--heads: a bundle runs all of its " +
+                  llvm::Twine(problem.heads) + " heads");
+  } else {
+    auto parsed = problemFromFlags();
+    if (!parsed)
+      return fail(llvm::toString(parsed.takeError()));
+    problem = *parsed;
+  }
+  int64_t keyFrames = problem.geometry.keyFrames;
+  if (keyFramesFlag.getNumOccurrences()) {
+    if (!problem.dynamicKeyFrames)
+      return fail("--key-frames: the problem takes none at run time "
+                  "(--max-kv-frames)");
+    if (keyFramesFlag < 1 || keyFramesFlag > keyFrames)
+      return fail("--key-frames: expected 1.." + llvm::Twine(keyFrames) +
+                  ", got " + llvm::Twine(keyFramesFlag));
+    keyFrames = keyFramesFlag;
+  }
+  if (!outputFlag.empty() &&
+      !llvm::StringRef(outputFlag).ends_with(".safetensors") &&
+      !llvm::StringRef(outputFlag).ends_with(".npy"))
+    return fail("--output: expected a .safetensors or .npy file, got '" +
+                outputFlag + "'");
+
+  auto inputs = makeInputs(problem, inputFlag);
+  if (!inputs)
+    return fail(llvm::toString(inputs.takeError()));
+  std::vector<uint8_t> out;
+  auto report = session.run(problem, *inputs, isBundle ? &bundle : nullptr,
+                            keyFrames, json, out);
+  if (!report)
+    return fail(llvm::toString(report.takeError()));
+  if (!outputFlag.empty())
+    if (llvm::Error e = writeOutput(problem, outputFlag, out))
+      return fail("--output: cannot write '" + outputFlag +
+                  "': " + llvm::toString(std::move(e)));
+
+  const std::vector<double> &ms = report->milliseconds;
+  double median = ms.empty() ? 0 : ms[ms.size() / 2];
+  WorkCount work = countWork(problem.geometry, problem.headDim,
+                             problem.valueDim, problem.iterations);
+  double flops = 2 * work.total() * problem.heads * problem.batch;
+  bool verify = verifyFlag.getNumOccurrences();
+  if (json) {
+    llvm::json::Object o{{"problem", describe(problem)},
+                         {"target", report->target},
+                         {"compile_ms", report->compileMilliseconds}};
+    if (!ms.empty()) {
+      o["median_ms"] = median;
+      o["min_ms"] = ms.front();
+      o["max_ms"] = ms.back();
+      o["runs"] = int64_t(ms.size());
+      o["tflops"] = flops / median / 1e9;
+    }
+    if (report->workspaceBytes) {
+      o["workspace_bytes"] = report->workspaceBytes;
+      o["heads_per_group"] = report->headsPerGroup;
+    }
+    if (verify) {
+      o["relative_error"] = report->error.relative;
+      o["max_abs_error"] = report->error.maxAbsolute;
+      o["compared"] = report->error.compared;
+      o["bound"] = errorBound(problem.dtype);
+      o["verified"] = report->verified;
+    }
+    llvm::outs() << llvm::json::Value(std::move(o)) << "\n";
+  } else {
+    llvm::outs() << describe(problem) << "\n";
+    if (report->compileMilliseconds > 0)
+      llvm::outs() << llvm::formatv("compiled for {0} in {1:f0} ms\n",
+                                    report->target,
+                                    report->compileMilliseconds);
+    if (report->workspaceBytes)
+      llvm::outs() << llvm::formatv("workspace {0:f1} MiB, {1} heads a group\n",
+                                    report->workspaceBytes / 1048576.0,
+                                    report->headsPerGroup);
+    if (!ms.empty())
+      llvm::outs() << llvm::formatv(
+          "median of {0}: {1:f3} ms (least {2:f3}, most {3:f3}), {4:f2} "
+          "TFLOP/s\n",
+          ms.size(), median, ms.front(), ms.back(), flops / median / 1e9);
+    if (verify)
+      llvm::outs() << llvm::formatv(
+          "error against the f64 oracle over {0} elements: {1:e2} relative, "
+          "{2:e2} largest absolute (bound {3:e0}): {4}\n",
+          report->error.compared, report->error.relative,
+          report->error.maxAbsolute, errorBound(problem.dtype),
+          report->verified ? "verified" : "WRONG");
+  }
+  return verify && !report->verified;
+}
