@@ -121,11 +121,12 @@ private:
     Value limit;
     AffineMap map;
     ArrayRef<bool> inBounds;
-    Value first;   ///< index
-    Value pointer; ///< of row `first`
+    Value first;          ///< index
+    Value pointer;        ///< of the row `distance` after `first`, which is
+    int64_t distance = 0; ///< the last one asked for
   };
   template <typename Op> Rows rowsAt(Op op, const Memory &memory, Value first);
-  Place placeOf(const Rows &rows, int64_t distance, int64_t most = -1);
+  Place placeOf(Rows &rows, int64_t distance, int64_t most = -1);
   Value pointerAt(const Memory &memory, AffineMap map, ArrayRef<Value> dims);
   /// True when every index moves by a constant from a row to one `distance`
   /// after it.
@@ -153,6 +154,17 @@ private:
   Value guardedLoad(const Place &place, Value base, Type type, Value offset);
   Value pack(Value low, Value high, Type element);
 
+  //--- registers ---//
+  /// Register i of a tile, formed when first asked for: values are made row by
+  /// row where they are used, which keeps few of them live.
+  Value at(Value tile, size_t i);
+  /// All registers of a tile.
+  Registers all(Value tile);
+  Value reduceRow(tile::ReduceOp op, size_t row);
+  Value elementwise(Operation *op, size_t i);
+  /// Forms what `region` uses from outside, so that it dominates later uses.
+  void formForRegion(Region &region);
+
   //--- ops ---//
   LogicalResult lower(Operation *op);
   LogicalResult lowerBlock(Block *block);
@@ -162,20 +174,10 @@ private:
   LogicalResult lowerStore(tile::StoreOp op);
   void lowerInBounds(tile::InBoundsOp op);
   LogicalResult lowerDot(tile::DotOp op);
-  void lowerReduce(tile::ReduceOp op);
-  void lowerBroadcast(tile::BroadcastOp op);
   LogicalResult lowerConvert(tile::ConvertLayoutOp op);
   void lowerAlloc(tile::AllocRingOp op);
   void lowerCopy(tile::CopyAsyncOp op);
-  LogicalResult lowerElementwise(Operation *op);
-  LogicalResult lowerConstant(arith::ConstantOp op);
   int64_t registerCount(RankedTensorType type);
-  static bool isFusedProduct(arith::MulFOp product) {
-    auto reduce = product->hasOneUse()
-                      ? dyn_cast<tile::ReduceOp>(*product->user_begin())
-                      : tile::ReduceOp();
-    return reduce && reduce.getKind() == "sum";
-  }
   Registers matrices(Value address, int count, bool transpose);
   void multiply(MutableArrayRef<Value> acc, ArrayRef<Value> lhs,
                 ArrayRef<Value> rhs, Type element);
@@ -263,11 +265,12 @@ ThreadLowering::Rows ThreadLowering::rowsAt(Op op, const Memory &memory,
 }
 
 /// The row `distance` after the first. Where the map is linear in the row its
-/// pointer is the first's plus a multiple of a stride, which keeps one address
-/// in registers instead of one a row. `most` is the largest row that any thread
-/// has here, -1 when unknown: a constant limit past it needs no check.
-ThreadLowering::Place ThreadLowering::placeOf(const Rows &rows,
-                                              int64_t distance, int64_t most) {
+/// pointer is the previous one's plus a multiple of a stride, which keeps one
+/// address and one stride in registers instead of an address a row. `most` is
+/// the largest row that any thread has here, -1 when unknown: a constant limit
+/// past it needs no check.
+ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
+                                              int64_t most) {
   const Memory &memory = *rows.memory;
   SmallVector<Value> dims = rows.operands;
   dims.push_back(distance ? add(rows.first, index(distance)) : rows.first);
@@ -288,8 +291,8 @@ ThreadLowering::Place ThreadLowering::placeOf(const Rows &rows,
   auto [staticStrides, unused] = memory.type.getStridesAndOffset();
   int64_t bytes = memory.type.getElementTypeBitWidth() / 8;
   bool linear = true;
-  int64_t fixed = 0; ///< bytes from the first row, static strides
-  Value moving;      ///< bytes from the first row, dynamic strides
+  int64_t fixed = 0; ///< bytes from the previous row, static strides
+  Value moving;      ///< bytes from the previous row, dynamic strides
   for (unsigned x = 0; x < rows.map.getNumResults(); ++x) {
     AffineExpr e = rows.map.getResult(x);
     if (!rows.inBounds[x]) {
@@ -298,8 +301,9 @@ ThreadLowering::Place ThreadLowering::placeOf(const Rows &rows,
       require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
                                     evaluate(e, dims), size));
     }
-    AffineExpr step = simplifyAffineExpr(e.replace(row, row + distance) - e,
-                                         rows.map.getNumDims(), 0);
+    AffineExpr step = simplifyAffineExpr(
+        e.replace(row, row + (distance - rows.distance)) - e,
+        rows.map.getNumDims(), 0);
     auto constant = dyn_cast<AffineConstantExpr>(step);
     if (!constant) {
       linear = false;
@@ -317,12 +321,14 @@ ThreadLowering::Place ThreadLowering::placeOf(const Rows &rows,
     return place;
   }
   place.pointer = rows.pointer;
+  rows.distance = distance;
   if (moving)
     place.pointer = advance(place.pointer, moving);
   if (fixed)
     place.pointer =
         advance(place.pointer,
                 arith::ConstantIntOp::create(b, loc, fixed, 64).getResult());
+  rows.pointer = place.pointer;
   return place;
 }
 
@@ -396,7 +402,7 @@ LogicalResult ThreadLowering::lowerLoad(tile::LoadOp op) {
 LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
   RankedTensorType type = tileOf(op.getValue());
   const Memory &memory = memories.find(op.getDest())->second;
-  const Registers &regs = registers.find(op.getValue())->second;
+  Value tile = op.getValue();
   Type element = memory.type.getElementType();
   Rows rows = rowsAt(op, memory, firstRow(type));
   auto guarded = [&](Value valid, llvm::function_ref<void()> body) {
@@ -413,12 +419,13 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
     int64_t tiles = type.getDimSize(0) / warps / 16;
     for (int64_t m = 0; m < tiles; ++m)
       for (int64_t h = 0; h < 2; ++h) {
+        Value v = at(tile, m * 2 + h); // before any branch
         Place place = placeOf(rows, 16 * m + 8 * h);
         Value valid = place.valid
                           ? arith::AndIOp::create(b, loc, place.valid, first)
                           : first;
         guarded(valid, [&] {
-          LLVM::StoreOp::create(b, loc, regs[m * 2 + h], place.pointer, 4);
+          LLVM::StoreOp::create(b, loc, v, place.pointer, 4);
         });
       }
     return success();
@@ -428,11 +435,14 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
   int64_t columns = type.getDimSize(1) / 8;
   for (int64_t m = 0; m < rowTiles(type); ++m)
     for (int64_t h = 0; h < 2; ++h) {
+      SmallVector<Value> row; // before any branch
+      for (int64_t n = 0; n < columns; ++n) {
+        size_t first = (m * columns + n) * 4 + h * 2;
+        Value low = at(tile, first), high = at(tile, first + 1);
+        row.push_back(pack(low, high, element));
+      }
       Place place = placeOf(rows, 16 * m + 8 * h);
-      auto packed = [&](int64_t n) {
-        size_t at = (m * columns + n) * 4 + h * 2;
-        return pack(regs[at], regs[at + 1], element);
-      };
+      auto packed = [&](int64_t n) { return row[n]; };
       guarded(place.valid, [&] {
         if (op.getInterleave()) {
           // 4 n-tiles are 32 channels, of which this thread writes 8 together.
@@ -619,14 +629,14 @@ LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
     return op.emitOpError("expected a lhs in registers and a rhs in shared "
                           "memory");
   Type element = rhsType.getElementType();
-  const Registers &lhs = registers.find(op.getLhs())->second;
-  Value base = registers.find(op.getRhs())->second[0];
+  Registers lhs = all(op.getLhs());
+  Value base = at(op.getRhs(), 0);
   int64_t depth = tileOf(op.getLhs()).getDimSize(1);
   int64_t steps = ceilDiv(depth, 16), mTiles = rowTiles(type);
   int64_t nTiles = type.getDimSize(1) / 8, bytes = rowBytes(rhsType);
   Registers acc;
   if (op.getAcc()) {
-    acc = registers.find(op.getAcc())->second;
+    acc = all(op.getAcc());
   } else {
     Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
     acc.assign(mTiles * nTiles * 4, zero);
@@ -692,67 +702,120 @@ LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
 // Elementwise, reductions, layouts
 //===----------------------------------------------------------------------===//
 
-/// Two running values a row, so that few registers are live: a product that
-/// only feeds a sum is never formed, but added by fma.
-void ThreadLowering::lowerReduce(tile::ReduceOp op) {
+/// One row's value: two running values, so that few registers are live. A
+/// product that only feeds a sum is never formed, but added by fma.
+Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
   RankedTensorType type = tileOf(op.getSource());
   bool isMax = op.getKind() == "max";
-  auto product = op.getSource().getDefiningOp<arith::MulFOp>();
-  bool fused = product && isFusedProduct(product);
-  const Registers &source =
-      registers.find(fused ? product.getLhs() : op.getSource())->second;
-  const Registers *factor =
-      fused ? &registers.find(product.getRhs())->second : nullptr;
+  arith::MulFOp product;
+  if (!isMax && op.getSource().hasOneUse())
+    product = op.getSource().getDefiningOp<arith::MulFOp>();
   int64_t nTiles = type.getDimSize(1) / 8;
+  int64_t m = rowIndex / 2, h = rowIndex % 2;
   auto combine = [&](Value x, Value y) -> Value {
     if (isMax)
       return arith::MaximumFOp::create(b, loc, x, y);
     return arith::AddFOp::create(b, loc, x, y);
   };
-  Registers regs;
-  for (int64_t m = 0; m < rowTiles(type); ++m)
-    for (int64_t h = 0; h < 2; ++h) {
-      Value running[2];
-      for (int64_t n = 0; n < nTiles; ++n)
-        for (int64_t e = 0; e < 2; ++e) {
-          size_t i = (m * nTiles + n) * 4 + h * 2 + e;
-          if (fused)
-            running[e] = running[e] ? LLVM::FMAOp::create(b, loc, source[i],
-                                                          (*factor)[i],
-                                                          running[e])
-                                          .getResult()
-                                    : arith::MulFOp::create(b, loc, source[i],
-                                                            (*factor)[i])
-                                          .getResult();
-          else
-            running[e] = running[e] ? combine(running[e], source[i])
-                                    : source[i];
-        }
-      Value v = combine(running[0], running[1]);
-      for (int64_t distance : {1, 2}) // the four threads of the row
-        v = combine(v, NVVM::ShflOp::create(
-                           b, loc, b.getF32Type(), i32(-1), v, i32(distance),
-                           i32(31), NVVM::ShflKind::bfly, UnitAttr()));
-      regs.push_back(v);
+  Value running[2];
+  for (int64_t n = 0; n < nTiles; ++n)
+    for (int64_t e = 0; e < 2; ++e) {
+      size_t i = (m * nTiles + n) * 4 + h * 2 + e;
+      if (product && running[e]) {
+        Value x = at(product.getLhs(), i), y = at(product.getRhs(), i);
+        running[e] = LLVM::FMAOp::create(b, loc, x, y, running[e]);
+      } else {
+        Value x = at(op.getSource(), i);
+        running[e] = running[e] ? combine(running[e], x) : x;
+      }
     }
-  registers[op.getResult()] = regs;
+  Value v = combine(running[0], running[1]);
+  for (int64_t distance : {1, 2}) // the four threads of the row
+    v = combine(v, NVVM::ShflOp::create(b, loc, b.getF32Type(), i32(-1), v,
+                                        i32(distance), i32(31),
+                                        NVVM::ShflKind::bfly, UnitAttr()));
+  return v;
 }
 
-void ThreadLowering::lowerBroadcast(tile::BroadcastOp op) {
-  RankedTensorType type = tileOf(op.getResult());
-  const Registers &source = registers.find(op.getSource())->second;
+Value ThreadLowering::elementwise(Operation *op, size_t i) {
+  Type f32 = b.getF32Type();
+  Type element = tileOf(op->getResult(0)).getElementType();
+  if (auto truncate = dyn_cast<arith::TruncFOp>(op)) {
+    // Kept as packed pairs [m][n][h], the form that fragments need.
+    Value low = at(truncate.getIn(), 2 * i);
+    Value high = at(truncate.getIn(), 2 * i + 1);
+    return pack(low, high, element);
+  }
+  SmallVector<Value> operands;
+  for (Value v : op->getOperands())
+    operands.push_back(at(v, i));
+  if (isa<math::Exp2Op>(op))
+    return assembly("ex2.approx.ftz.f32 $0, $1;", "=f,f", f32, operands);
+  if (isa<math::Log2Op>(op))
+    return assembly("lg2.approx.ftz.f32 $0, $1;", "=f,f", f32, operands);
+  if (isa<arith::DivFOp>(op)) {
+    Value inverse =
+        assembly("rcp.approx.ftz.f32 $0, $1;", "=f,f", f32, {operands[1]});
+    return arith::MulFOp::create(b, loc, operands[0], inverse);
+  }
+  OperationState state(loc, op->getName(), operands, {element},
+                       op->getAttrs());
+  state.propertiesAttr = op->getPropertiesAsAttribute();
+  return b.create(state)->getResult(0);
+}
+
+Value ThreadLowering::at(Value tile, size_t i) {
+  Registers &known = registers[tile];
+  if (i < known.size() && known[i])
+    return known[i];
+  Operation *op = tile.getDefiningOp();
+  Value v;
+  if (auto broadcast = dyn_cast<tile::BroadcastOp>(op)) {
+    // Register i = (m * nTiles + n) * 4 + e holds row 2m + e/2, column 2n + e%2.
+    int64_t nTiles = tileOf(tile).getDimSize(1) / 8;
+    size_t e = i % 4, n = i / 4 % nTiles, m = i / 4 / nTiles;
+    v = at(broadcast.getSource(),
+           broadcast.getAxis() == 1 ? m * 2 + e / 2 : n * 2 + e % 2);
+  } else if (auto reduce = dyn_cast<tile::ReduceOp>(op)) {
+    v = reduceRow(reduce, i);
+  } else if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+    // Not kept: it may be wanted first inside a branch, and costs nothing.
+    return arith::ConstantOp::create(
+        b, loc,
+        cast<TypedAttr>(cast<DenseElementsAttr>(constant.getValue())
+                            .getSplatValue<Attribute>()));
+  } else {
+    v = elementwise(op, i);
+  }
+  Registers &slots = registers[tile]; // the map may have grown
+  if (slots.size() <= i)
+    slots.resize(i + 1);
+  return slots[i] = v;
+}
+
+Registers ThreadLowering::all(Value tile) {
+  // Fragments may have empty slots, behind a last step of 8 columns.
+  if (kindOf(tile) == "lhs")
+    return registers[tile];
+  size_t n = registerCount(tileOf(tile));
   Registers regs;
-  for (int64_t m = 0; m < rowTiles(type); ++m)
-    for (int64_t n = 0; n < type.getDimSize(1) / 8; ++n)
-      for (int64_t e = 0; e < 4; ++e)
-        regs.push_back(op.getAxis() == 1 ? source[m * 2 + e / 2]
-                                         : source[n * 2 + e % 2]);
-  registers[op.getResult()] = regs;
+  for (size_t i = 0; i < n; ++i)
+    regs.push_back(at(tile, i));
+  return regs;
+}
+
+void ThreadLowering::formForRegion(Region &region) {
+  region.walk([&](Operation *op) {
+    for (Value v : op->getOperands())
+      if (isa<RankedTensorType>(v.getType()) &&
+          !region.isAncestor(v.getParentRegion()) &&
+          !v.getDefiningOp<arith::ConstantOp>())
+        (void)all(v);
+  });
 }
 
 LogicalResult ThreadLowering::lowerConvert(tile::ConvertLayoutOp op) {
   RankedTensorType type = tileOf(op.getResult());
-  const Registers &source = registers.find(op.getSource())->second;
   StringRef have = kindOf(op.getSource()), want = kindOf(op.getResult());
   Registers regs;
   if (have == "acc" && want == "lhs") {
@@ -762,14 +825,15 @@ LogicalResult ThreadLowering::lowerConvert(tile::ConvertLayoutOp op) {
     for (int64_t m = 0; m < rowTiles(type); ++m)
       for (int64_t n = 0; n < roundUp(nTiles, 2); ++n)
         for (int64_t h = 0; h < 2; ++h)
-          regs.push_back(n < nTiles ? source[(m * nTiles + n) * 2 + h]
-                                    : Value());
+          regs.push_back(n < nTiles
+                             ? at(op.getSource(), (m * nTiles + n) * 2 + h)
+                             : Value());
   } else if (have == "shared" && want == "columns") {
     Type pair = VectorType::get({2}, b.getF32Type());
     for (int64_t n = 0; n < type.getDimSize(0) / 8; ++n) {
-      Value at = add(source[0],
-                     toI32(add(mul(quad, index(8)), index(n * 32))));
-      Value v = LLVM::LoadOp::create(b, loc, pair, sharedPointer(at), 8);
+      Value address = add(at(op.getSource(), 0),
+                          toI32(add(mul(quad, index(8)), index(n * 32))));
+      Value v = LLVM::LoadOp::create(b, loc, pair, sharedPointer(address), 8);
       for (int64_t e = 0; e < 2; ++e)
         regs.push_back(LLVM::ExtractElementOp::create(b, loc, v, i32(e)));
     }
@@ -782,63 +846,17 @@ LogicalResult ThreadLowering::lowerConvert(tile::ConvertLayoutOp op) {
 
 int64_t ThreadLowering::registerCount(RankedTensorType type) {
   StringRef kind = tile::layoutOf(type).getKind();
+  if (kind == "shared")
+    return 1;
   if (kind == "rows")
     return type.getDimSize(0) / warps / 8;
   if (kind == "columns")
     return type.getDimSize(0) / 4;
-  return rowTiles(type) * type.getDimSize(1) / 8 * 4;
-}
-
-LogicalResult ThreadLowering::lowerConstant(arith::ConstantOp op) {
-  auto value = dyn_cast<DenseElementsAttr>(op.getValue());
-  if (!value || !value.isSplat())
-    return op.emitOpError("expected a splat constant");
-  Value scalar = arith::ConstantOp::create(
-      b, loc, cast<TypedAttr>(value.getSplatValue<Attribute>()));
-  registers[op.getResult()] =
-      Registers(registerCount(tileOf(op.getResult())), scalar);
-  return success();
-}
-
-LogicalResult ThreadLowering::lowerElementwise(Operation *op) {
-  RankedTensorType type = tileOf(op->getResult(0));
-  if (auto product = dyn_cast<arith::MulFOp>(op);
-      product && isFusedProduct(product))
-    return success(); // formed by its sum
-  if (auto truncate = dyn_cast<arith::TruncFOp>(op)) {
-    // Kept as packed pairs [m][n][h], the form that fragments need.
-    const Registers &source = registers.find(truncate.getIn())->second;
-    Registers regs;
-    for (size_t i = 0; i < source.size(); i += 2)
-      regs.push_back(pack(source[i], source[i + 1], type.getElementType()));
-    registers[op->getResult(0)] = regs;
-    return success();
-  }
-  Registers regs;
-  Type f32 = b.getF32Type();
-  for (int64_t i = 0, e = registerCount(type); i < e; ++i) {
-    SmallVector<Value> operands;
-    for (Value v : op->getOperands())
-      operands.push_back(registers.find(v)->second[i]);
-    if (isa<math::Exp2Op>(op)) {
-      regs.push_back(
-          assembly("ex2.approx.ftz.f32 $0, $1;", "=f,f", f32, operands));
-    } else if (isa<math::Log2Op>(op)) {
-      regs.push_back(
-          assembly("lg2.approx.ftz.f32 $0, $1;", "=f,f", f32, operands));
-    } else if (isa<arith::DivFOp>(op)) {
-      Value inverse =
-          assembly("rcp.approx.ftz.f32 $0, $1;", "=f,f", f32, {operands[1]});
-      regs.push_back(arith::MulFOp::create(b, loc, operands[0], inverse));
-    } else {
-      OperationState state(loc, op->getName(), operands,
-                           {type.getElementType()}, op->getAttrs());
-      state.propertiesAttr = op->getPropertiesAsAttribute();
-      regs.push_back(b.create(state)->getResult(0));
-    }
-  }
-  registers[op->getResult(0)] = regs;
-  return success();
+  int64_t columns = type.getDimSize(1);
+  if (kind == "lhs")
+    return rowTiles(type) * ceilDiv(columns, 16) * 4;
+  bool packed = type.getElementType().isBF16() || type.getElementType().isF16();
+  return rowTiles(type) * columns / 8 * (packed ? 2 : 4);
 }
 
 //===----------------------------------------------------------------------===//
@@ -846,10 +864,11 @@ LogicalResult ThreadLowering::lowerElementwise(Operation *op) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
+  formForRegion(op.getRegion());
   SmallVector<Value> inits;
   for (Value v : op.getInitArgs()) {
     if (isa<RankedTensorType>(v.getType()))
-      llvm::append_range(inits, registers.find(v)->second);
+      llvm::append_range(inits, all(v));
     else
       inits.push_back(mapping.lookupOrDefault(v));
   }
@@ -880,7 +899,7 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
     SmallVector<Value> yielded;
     for (Value v : op.getBody()->getTerminator()->getOperands()) {
       if (isa<RankedTensorType>(v.getType()))
-        llvm::append_range(yielded, registers.find(v)->second);
+        llvm::append_range(yielded, all(v));
       else
         yielded.push_back(mapping.lookupOrDefault(v));
     }
@@ -929,9 +948,7 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       .Case<tile::StoreOp>([&](auto o) { return lowerStore(o); })
       .Case<tile::InBoundsOp>([&](auto o) { return lowerInBounds(o), success(); })
       .Case<tile::DotOp>([&](auto o) { return lowerDot(o); })
-      .Case<tile::ReduceOp>([&](auto o) { return lowerReduce(o), success(); })
-      .Case<tile::BroadcastOp>(
-          [&](auto o) { return lowerBroadcast(o), success(); })
+      .Case<tile::ReduceOp, tile::BroadcastOp>([&](auto) { return success(); })
       .Case<tile::ConvertLayoutOp>([&](auto o) { return lowerConvert(o); })
       .Case<tile::AllocRingOp>([&](auto o) { return lowerAlloc(o), success(); })
       .Case<tile::CopyAsyncOp>([&](auto o) { return lowerCopy(o), success(); })
@@ -968,10 +985,12 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       .Default([&](Operation *o) -> LogicalResult {
         if (o->getNumResults() == 1 &&
             isa<RankedTensorType>(o->getResult(0).getType())) {
-          if (auto constant = dyn_cast<arith::ConstantOp>(o))
-            return lowerConstant(constant);
-          if (OpTrait::hasElementwiseMappableTraits(o))
-            return lowerElementwise(o);
+          // Formed when asked for.
+          auto constant = dyn_cast<arith::ConstantOp>(o);
+          if (constant && !cast<ElementsAttr>(constant.getValue()).isSplat())
+            return o->emitOpError("expected a splat constant");
+          if (constant || OpTrait::hasElementwiseMappableTraits(o))
+            return success();
         } else if (isa<arith::ArithDialect>(o->getDialect())) {
           b.clone(*o, mapping);
           return success();
@@ -1007,6 +1026,8 @@ LogicalResult ThreadLowering::run() {
   kernel->setAttr("nvvm.kernel", b.getUnitAttr());
   kernel->setAttr("nvvm.reqntid",
                   b.getDenseI32ArrayAttr({int32_t(32 * warps), 1, 1}));
+  // Without it ptxas may spill to reach an occupancy that nobody asked for.
+  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(1));
   kernel->setAttr(tile::scheduleAttrName, scheduleOf(from));
   b.setInsertionPointToStart(kernel.addEntryBlock(b));
   auto next = kernel.getArguments().begin();

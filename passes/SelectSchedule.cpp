@@ -68,10 +68,12 @@ Choice chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
     bool oneTile = r.getSoftmax() == "one_tile";
     // An online row keeps both outputs in registers beside its scores.
     c.columns = oneTile ? roundUp(g.b2(), 8) : s.headDim == 128 ? 32 : 64;
-    // Two m16 tiles a warp halve the shared memory reads of a product; they fit
-    // 255 registers without spills when the row has at most 64 scores and
-    // outputs are made `chunk` channels at a time.
-    int64_t perWarp = oneTile && c.columns <= 64 ? 32 : 16;
+    // Two m16 tiles a warp halve the shared memory reads of a product. They fit
+    // 255 registers when the row has at most 64 scores and outputs are made
+    // `chunk` channels at a time; on chips with 99 KiB ptxas still spills.
+    bool twoTiles = oneTile && c.columns <= 64 &&
+                    target.getSharedMemory() >= 128 * 1024;
+    int64_t perWarp = twoTiles ? 32 : 16;
     c.warps = std::clamp<int64_t>(ceilDiv(total, perWarp), 1,
                                   oneTile ? 128 / perWarp : 4);
     c.rows = perWarp * c.warps;
