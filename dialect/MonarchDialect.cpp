@@ -22,7 +22,21 @@ llvm::hash_code monarch::hash_value(const Geometry &g) {
 #define GET_ATTRDEF_CLASSES
 #include "monarch/Dialect/MonarchAttrs.cpp.inc"
 
+namespace {
+/// Geometries are printed once, as #geometry.
+struct Aliases : OpAsmDialectInterface {
+  using OpAsmDialectInterface::OpAsmDialectInterface;
+  AliasResult getAlias(Attribute attr, raw_ostream &os) const override {
+    if (!isa<GeometryAttr>(attr))
+      return AliasResult::NoAlias;
+    os << "geometry";
+    return AliasResult::FinalAlias;
+  }
+};
+} // namespace
+
 void MonarchDialect::initialize() {
+  addInterfaces<Aliases>();
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "monarch/Dialect/MonarchAttrs.cpp.inc"

@@ -17,7 +17,22 @@ using namespace monarch::tile;
 #define GET_OP_CLASSES
 #include "monarch/Dialect/TileOps.cpp.inc"
 
+namespace {
+/// Layouts are printed as #acc, #lhs, ...
+struct Aliases : OpAsmDialectInterface {
+  using OpAsmDialectInterface::OpAsmDialectInterface;
+  AliasResult getAlias(Attribute attr, raw_ostream &os) const override {
+    auto layout = dyn_cast<LayoutAttr>(attr);
+    if (!layout)
+      return AliasResult::NoAlias;
+    os << layout.getKind();
+    return AliasResult::FinalAlias;
+  }
+};
+} // namespace
+
 void TileDialect::initialize() {
+  addInterfaces<Aliases>();
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "monarch/Dialect/TileAttrs.cpp.inc"

@@ -1094,6 +1094,11 @@ struct ConvertTileToNvvm
           /*alignment=*/1024, /*addrSpace=*/3);
     }
     for (func::FuncOp kernel : kernels) {
+      if (scheduleOf(kernel).getKind() != "mma_sync") {
+        kernel.emitError("expected a schedule of kind mma_sync, got ")
+            << scheduleOf(kernel).getKind();
+        return signalPassFailure();
+      }
       int64_t count = 0;
       if (failed(ThreadLowering(kernel, scheduleOf(kernel), count).run()))
         return signalPassFailure();

@@ -65,43 +65,36 @@ void monarch::buildPipeline(OpPassManager &pm, Level from, Level to, bool gpu) {
 }
 
 namespace {
+auto levelValues() {
+  return llvm::cl::values(
+      clEnumValN(Level::Problem, "problem", "one op"),
+      clEnumValN(Level::Steps, "steps", "formulas"),
+      clEnumValN(Level::Fused, "fused", "kernels with schedules"),
+      clEnumValN(Level::Tiled, "tiled", "loops over tiles"),
+      clEnumValN(Level::Mapped, "mapped", "tiles in their places"),
+      clEnumValN(Level::Host, "host", "loops over vectors"),
+      clEnumValN(Level::Nvvm, "nvvm", "threads of a GPU"));
+}
+
 struct PipelineOptions : PassPipelineOptions<PipelineOptions> {
-  Option<std::string> stop{
-      *this, "stop-at",
-      llvm::cl::desc("level to stop at: steps, fused, tiled, mapped, host or "
-                     "nvvm (default: the last)"),
-      llvm::cl::init("")};
-  Option<std::string> start{
-      *this, "start-from",
-      llvm::cl::desc("level that the input is at (default: problem)"),
-      llvm::cl::init("problem")};
+  Option<Level> stop{*this, "stop-at",
+                     llvm::cl::desc("level to stop at (default: the last)"),
+                     llvm::cl::init(Level::Nvvm), levelValues()};
+  Option<Level> start{*this, "start-from",
+                      llvm::cl::desc("level that the input is at"),
+                      llvm::cl::init(Level::Problem), levelValues()};
 };
 } // namespace
-
-static void addPipeline(OpPassManager &pm, const PipelineOptions &options,
-                        Level last) {
-  std::optional<Level> start = parseLevel(options.start);
-  std::optional<Level> stop =
-      options.stop.empty() ? last : parseLevel(options.stop);
-  if (!start || !stop) {
-    llvm::errs() << "monarch: unknown level '"
-                 << (start ? options.stop : options.start)
-                 << "', expected problem, steps, fused, tiled, mapped, host or "
-                    "nvvm; nothing is run\n";
-    return;
-  }
-  buildPipeline(pm, *start, *stop, last == Level::Nvvm);
-}
 
 void monarch::registerMonarchPipelines() {
   PassPipelineRegistration<PipelineOptions>(
       "monarch-to-host", "From a problem to loops over vectors for the host",
       [](OpPassManager &pm, const PipelineOptions &options) {
-        addPipeline(pm, options, Level::Host);
+        buildPipeline(pm, options.start, options.stop, /*gpu=*/false);
       });
   PassPipelineRegistration<PipelineOptions>(
       "monarch-to-nvvm", "From a problem to NVVM kernels for a GPU",
       [](OpPassManager &pm, const PipelineOptions &options) {
-        addPipeline(pm, options, Level::Nvvm);
+        buildPipeline(pm, options.start, options.stop, /*gpu=*/true);
       });
 }

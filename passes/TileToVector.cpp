@@ -694,6 +694,11 @@ struct TileToVector : monarch::impl::MonarchTileToVectorBase<TileToVector> {
       if (scheduleOf(f))
         kernels.push_back(f);
     for (func::FuncOp kernel : kernels) {
+      if (scheduleOf(kernel).getKind() != "host") {
+        kernel.emitError("expected a schedule of kind host, got ")
+            << scheduleOf(kernel).getKind();
+        return signalPassFailure();
+      }
       OpBuilder b(kernel);
       SmallVector<Type> types(kernel.getArgumentTypes());
       types.append(2, b.getIndexType());

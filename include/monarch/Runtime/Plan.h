@@ -22,7 +22,7 @@ struct PlanOptions {
   std::string arch;
   /// Most bytes of workspace: heads are run in groups that fit it. At least one
   /// head's workspace is always taken.
-  int64_t maxWorkspaceBytes = int64_t(16) << 30;
+  int64_t maxWorkspaceBytes = int64_t(1) << 30;
 };
 
 class Plan {

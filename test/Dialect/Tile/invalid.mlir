@@ -1,0 +1,105 @@
+// RUN: monarch-opt %s --verify-diagnostics --split-input-file
+
+// expected-error @below {{expected layout shared, lhs, acc, rows or columns, got 'rhs'}}
+func.func private @f(tensor<8xf32, #monarch_tile.layout<rhs, warps = 1>>)
+
+// -----
+
+// expected-error @below {{expected warps in 1..32, got 0}}
+func.func private @f(tensor<8xf32, #monarch_tile.layout<acc, warps = 0>>)
+
+// -----
+
+func.func @f(%m: memref<?x64xbf16>, %i: index) {
+  // expected-error @below {{expected map with 2 dimensions (the indices, then the row) and no symbols, got 1 and 0}}
+  %a = monarch_tile.load %m[%i] {in_bounds = array<i1: true>, map = affine_map<(d0) -> (d0)>} : memref<?x64xbf16> -> tensor<32x64xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?x64xbf16>, %i: index) {
+  // expected-error @below {{expected map with 1 results for 'memref<?x64xbf16>', got 2}}
+  %a = monarch_tile.load %m[%i] {in_bounds = array<i1: true>, map = affine_map<(d0, d1) -> (d0, d1)>} : memref<?x64xbf16> -> tensor<32x64xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?x64xbf16>, %i: index) {
+  // expected-error @below {{expected in_bounds with 1 entries, got 2}}
+  %a = monarch_tile.load %m[%i] {in_bounds = array<i1: true, true>, map = affine_map<(d0, d1) -> (d0 + d1)>} : memref<?x64xbf16> -> tensor<32x64xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?x64xbf16>, %i: index, %t: tensor<32x64xf32>) {
+  // expected-error @below {{expected a tile of at most 32 columns, got 64}}
+  monarch_tile.store %t, %m[%i] {column_offset = 32 : i64, in_bounds = array<i1: true>, map = affine_map<(d0, d1) -> (d0 + d1)>} : tensor<32x64xf32>, memref<?x64xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?x64xbf16>, %i: index) {
+  // expected-error @below {{expected a result of rank 1, got 'tensor<8x8xi1>'}}
+  %v = monarch_tile.in_bounds %m[%i] {in_bounds = array<i1: true>, map = affine_map<(d0, d1) -> (d0 + d1)>} : memref<?x64xbf16> -> tensor<8x8xi1>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<32x64xf32>, %b: tensor<16x32xf32>) {
+  // expected-error @below {{expected rhs with 64 rows to contract with lhs, got 32}}
+  %s = monarch_tile.dot %a, %b transposed_rhs : tensor<32x64xf32>, tensor<16x32xf32> -> tensor<32x16xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<32x16xf32>, %b: tensor<16x64xf32>) {
+  // expected-error @below {{expected a result of 32 x at most 32, got}}
+  %s = monarch_tile.dot %a, %b {rhs_offset = 32 : i64} : tensor<32x16xf32>, tensor<16x64xf32> -> tensor<32x64xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<32x16xf32>, %b: tensor<16x64xf32>) {
+  // expected-error @below {{expected an f32 result}}
+  %s = monarch_tile.dot %a, %b : tensor<32x16xf32>, tensor<16x64xf32> -> tensor<32x64xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<32x16xf32>) {
+  // expected-error @below {{expected kind max or sum, got 'min'}}
+  %s = monarch_tile.reduce "min" %a axis 1 : tensor<32x16xf32> -> tensor<32xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<32x16xf32>) {
+  // expected-error @below {{expected one value for every column}}
+  %s = monarch_tile.reduce "sum" %a axis 0 : tensor<32x16xf32> -> tensor<32xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<16xf32>) {
+  // expected-error @below {{expected one value for every row}}
+  %s = monarch_tile.broadcast %a axis 1 : tensor<16xf32> -> tensor<32x16xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<16x16xf32>) {
+  // expected-error @below {{expected the same tile on both sides}}
+  %s = monarch_tile.convert_layout %a : tensor<16x16xf32> -> tensor<16x8xf32>
+  return
+}

@@ -1,0 +1,63 @@
+// RUN: monarch-opt %s | monarch-opt | FileCheck %s
+// RUN: monarch-opt %s --mlir-print-op-generic | monarch-opt | FileCheck %s
+
+// Every op, type and attribute of the monarch_tile dialect, printed and parsed.
+
+#rows = affine_map<(d0, d1) -> (d0 + d1)>
+#shared = #monarch_tile.layout<shared, warps = 2>
+#lhs = #monarch_tile.layout<lhs, warps = 2>
+#acc = #monarch_tile.layout<acc, warps = 2>
+#row = #monarch_tile.layout<rows, warps = 2>
+#column = #monarch_tile.layout<columns, warps = 2>
+
+// CHECK-DAG: #acc = #monarch_tile.layout<acc, warps = 2>
+// CHECK-DAG: #columns = #monarch_tile.layout<columns, warps = 2>
+// CHECK-DAG: #lhs = #monarch_tile.layout<lhs, warps = 2>
+// CHECK-DAG: #rows = #monarch_tile.layout<rows, warps = 2>
+// CHECK-DAG: #shared = #monarch_tile.layout<shared, warps = 2>
+
+// CHECK-LABEL: func.func @tiled
+func.func @tiled(%m: memref<?x64xbf16>, %o: memref<?x64xf32>, %i: index) {
+  // CHECK: monarch_tile.load %{{.*}}[%{{.*}}] limit %{{.*}} {in_bounds = array<i1: false>, map = #{{.*}}} : memref<?x64xbf16> -> tensor<32x64xf32>
+  %a = monarch_tile.load %m[%i] limit %i {in_bounds = array<i1: false>, map = #rows} : memref<?x64xbf16> -> tensor<32x64xf32>
+  // CHECK: monarch_tile.load %{{.*}}[%{{.*}}] interleave
+  %b = monarch_tile.load %m[%i] interleave {in_bounds = array<i1: true>, map = #rows} : memref<?x64xbf16> -> tensor<16x64xf32>
+  // CHECK: monarch_tile.in_bounds %{{.*}}[%{{.*}}] {{.*}} -> tensor<16xi1>
+  %v = monarch_tile.in_bounds %m[%i] {in_bounds = array<i1: false>, map = #rows} : memref<?x64xbf16> -> tensor<16xi1>
+  // CHECK: monarch_tile.dot %{{.*}}, %{{.*}} transposed_rhs : tensor<32x64xf32>, tensor<16x64xf32> -> tensor<32x16xf32>
+  %s = monarch_tile.dot %a, %b transposed_rhs : tensor<32x64xf32>, tensor<16x64xf32> -> tensor<32x16xf32>
+  // CHECK: monarch_tile.reduce "max" %{{.*}} axis 1 : tensor<32x16xf32> -> tensor<32xf32>
+  %r = monarch_tile.reduce "max" %s axis 1 : tensor<32x16xf32> -> tensor<32xf32>
+  // CHECK: monarch_tile.broadcast %{{.*}} axis 1 : tensor<32xf32> -> tensor<32x16xf32>
+  %w = monarch_tile.broadcast %r axis 1 : tensor<32xf32> -> tensor<32x16xf32>
+  // CHECK: monarch_tile.dot %{{.*}}, %{{.*}} {rhs_offset = 32 : i64} : tensor<32x16xf32>, tensor<16x64xf32> -> tensor<32x32xf32>
+  %p = monarch_tile.dot %w, %b {rhs_offset = 32 : i64} : tensor<32x16xf32>, tensor<16x64xf32> -> tensor<32x32xf32>
+  // CHECK: monarch_tile.dot %{{.*}} transposed, %{{.*}} acc %{{.*}} : tensor<16x64xf32>
+  %c = arith.constant dense<0.0> : tensor<16x64xf32>
+  %t = monarch_tile.dot %w transposed, %a acc %c : tensor<16x64xf32> : tensor<32x16xf32>, tensor<32x64xf32> -> tensor<16x64xf32>
+  // CHECK: monarch_tile.store %{{.*}}, %{{.*}}[%{{.*}}] {column_offset = 32 : i64, in_bounds = array<i1: true>, map = #{{.*}}} : tensor<32x32xf32>, memref<?x64xf32>
+  monarch_tile.store %p, %o[%i] {column_offset = 32 : i64, in_bounds = array<i1: true>, map = #rows} : tensor<32x32xf32>, memref<?x64xf32>
+  return
+}
+
+// CHECK-LABEL: func.func @mapped
+func.func @mapped(%m: memref<?x64xbf16>, %i: index, %e: i1, %a: tensor<32x64xbf16, #lhs>, %p: tensor<32x16xbf16, #acc>) {
+  // CHECK: monarch_tile.alloc_ring : <2, tensor<16x64xbf16, #shared>>
+  %ring = monarch_tile.alloc_ring : <2, tensor<16x64xbf16, #shared>>
+  // CHECK: monarch_tile.copy_async %{{.*}}[%{{.*}}] limit %{{.*}} to %{{.*}}[%{{.*}}] if %{{.*}}
+  monarch_tile.copy_async %m[%i] limit %i to %ring[%i] if %e {in_bounds = array<i1: true>, map = #rows} : memref<?x64xbf16> -> <2, tensor<16x64xbf16, #shared>>
+  // CHECK: monarch_tile.commit
+  monarch_tile.commit
+  // CHECK: monarch_tile.wait 0
+  monarch_tile.wait 0
+  // CHECK: monarch_tile.read %{{.*}}[%{{.*}}] : <2, {{.*}}> -> tensor<16x64xbf16, #shared>
+  %k = monarch_tile.read %ring[%i] : <2, tensor<16x64xbf16, #shared>> -> tensor<16x64xbf16, #shared>
+  %s = monarch_tile.dot %a, %k transposed_rhs : tensor<32x64xbf16, #lhs>, tensor<16x64xbf16, #shared> -> tensor<32x16xf32, #acc>
+  // CHECK: tensor<32xf32, #rows>
+  %r = monarch_tile.reduce "sum" %s axis 1 : tensor<32x16xf32, #acc> -> tensor<32xf32, #row>
+  // CHECK: tensor<16xi1, #columns>
+  %v = monarch_tile.in_bounds %m[%i] {in_bounds = array<i1: false>, map = #rows} : memref<?x64xbf16> -> tensor<16xi1, #column>
+  // CHECK: monarch_tile.convert_layout %{{.*}} : tensor<32x16xbf16, #acc> -> tensor<32x16xbf16, #lhs>
+  %l = monarch_tile.convert_layout %p : tensor<32x16xbf16, #acc> -> tensor<32x16xbf16, #lhs>
+  return
+}

@@ -1,0 +1,61 @@
+// Which schedule is chosen, per chip and shape. How it lowers is tested apart.
+// RUN: monarchc --workload=wan-480p-95 --target=host --emit=fused | FileCheck %s --check-prefix=HOST
+// RUN: monarchc --workload=wan-480p-95 --target=sm_80 --emit=fused | FileCheck %s --check-prefix=SM80
+// RUN: monarchc --workload=wan-480p-95 --target=sm_89 --emit=fused | FileCheck %s --check-prefix=SM89
+// RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=SM90
+// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDE
+// RUN: monarchc --workload=vmonarch-480p --iterations=1 --recompute-frames=0 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=LONG
+// RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=REMARK
+// RUN: monarch-opt %s --monarch-select-schedule --verify-diagnostics --split-input-file
+
+// HOST: kernel "r_step" schedule <kind = "host", rows = 64, columns = 64, warps = 1, stages = 1, chunk = 128, element = f32>
+// HOST: kernel "l_step" schedule <kind = "host", rows = 32, columns = 64,
+
+// A row of 52 scores is one tile of 56 columns; 128 rows are packed over (a, j).
+// SM80: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 4, stages = 2, chunk = 32, element = bf16>
+// SM80: kernel "l_step" schedule <kind = "mma_sync", rows = 32, columns = 32, warps = 2, stages = 3, chunk = 128, element = bf16>
+// 99 KiB: one m16 tile a warp.
+// SM89: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 8, stages = 2,
+// SM90: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 4, stages = 3,
+
+// b2 = 80: one m16 tile a warp; b1 = 135: 9 warps and short key tiles.
+// WIDE: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 80, warps = 8, stages = 2,
+// WIDE: kernel "l_step" schedule <kind = "mma_sync", rows = 144, columns = 16, warps = 9, stages = 3,
+
+// b2 = 1560: online softmax and entropy.
+// LONG: kernel "r_step" schedule <kind = "mma_sync", rows = 64, columns = 32, warps = 4, stages = 3, chunk = 128,
+// LONG: softmax = "online"
+
+// REMARK: remark: kernel r_step: 128 x 56 tiles, 4 warps, 3 stages: a row of scores fits one tile, rows packed over (a,j)
+// REMARK: remark: kernel l_step: 32 x 32 tiles, 2 warps, 3 stages: keys flattened over key tile and row
+
+// expected-error @below {{expected module attribute 'monarch.target' with the target to schedule for}}
+module {}
+
+// -----
+
+#g = #monarch.geometry<grid = [3, 4, 6], tile = [1, 4, 6], blocks = (fh, w)>
+module attributes {monarch.target = #monarch.target<chip = "sm_80", kind = "mma_sync", ptx = 80, shared_memory = 166912, multiprocessors = 108>} {
+func.func @f(%q: tensor<1x72x2x32xbf16>) -> tensor<1x72x2x32xbf16> {
+  %o = monarch.kernel "dense" {
+    // expected-error @below {{head_dim 32 with value dim 32 is not supported on target sm_80 (expected both 64 or both 128); use target host}}
+    %d = monarch.dense query(%q : tensor<1x72x2x32xbf16>) key(%q : tensor<1x72x2x32xbf16>) value(%q : tensor<1x72x2x32xbf16>) on #g {frames = 3 : i64, scale = 0.5 : f64} -> tensor<1x72x2x32xbf16>
+    monarch.yield %d : tensor<1x72x2x32xbf16>
+  } -> tensor<1x72x2x32xbf16>
+  return %o : tensor<1x72x2x32xbf16>
+}
+}
+
+// -----
+
+#g = #monarch.geometry<grid = [3, 4, 6], tile = [1, 4, 6], blocks = (fh, w)>
+module attributes {monarch.target = #monarch.target<chip = "sm_80", kind = "mma_sync", ptx = 80, shared_memory = 166912, multiprocessors = 108>} {
+func.func @f(%q: tensor<1x72x2x64xf32>) -> tensor<1x72x2x64xf32> {
+  %o = monarch.kernel "dense" {
+    // expected-error @below {{dtype f32 is not supported on target sm_80 (expected bf16 or f16); use target host}}
+    %d = monarch.dense query(%q : tensor<1x72x2x64xf32>) key(%q : tensor<1x72x2x64xf32>) value(%q : tensor<1x72x2x64xf32>) on #g {frames = 3 : i64, scale = 0.5 : f64} -> tensor<1x72x2x64xf32>
+    monarch.yield %d : tensor<1x72x2x64xf32>
+  } -> tensor<1x72x2x64xf32>
+  return %o : tensor<1x72x2x64xf32>
+}
+}
