@@ -1,6 +1,7 @@
 # lit configuration: one suite over test/, and the gtest programs of test/Unit.
 import os
 import shutil
+import sys
 
 import lit.formats
 
@@ -20,6 +21,8 @@ for name in list(os.environ):
         config.environment.pop(name, None)
 config.environment["FILECHECK_OPTS"] = "--enable-var-scope --dump-input-filter=error"
 config.substitutions.append(("%src", config.monarch_source))
+config.substitutions.append(("%python", sys.executable))
+config.substitutions.append(("%monarchc", os.path.join(tools, "monarchc")))
 # MONARCH_VERIFY_ROUNDTRIP=1 ./dev check: every monarch-opt run prints, parses
 # and compares its module as well.
 if os.environ.get("MONARCH_VERIFY_ROUNDTRIP"):

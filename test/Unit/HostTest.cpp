@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <random>
 
 using namespace monarch;
@@ -138,5 +139,89 @@ TEST_P(RandomProblems, MatchTheOracle) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomProblems, ::testing::Range(0, 22));
+
+// NaN in one value reaches only outputs that depend on it: those of its head.
+TEST(Host, NaNStaysInItsHead) {
+  const int64_t keyFrames = 3;
+  Problem p;
+  Geometry &g = p.geometry;
+  g.keyFrames = g.queryFrames = keyFrames;
+  g.height = 4;
+  g.width = 5;
+  g.tile = {1, 4, 5};
+  g.blocks = *Blocking::parse("fh", "w");
+  p.heads = 2;
+  p.headDim = p.valueDim = 16;
+  p.dtype = DType::F32;
+  p.causalFrames = 1;
+  Case c = makeCase(p, keyFrames, 1, Data::Gaussian);
+  // The value of the last token of head 1, channel 3: seen by frame 2 only.
+  float nan = std::nanf("");
+  size_t at = ((59 * 2 + 1) * 16 + 3) * 4;
+  std::memcpy(&c.value[at], &nan, 4);
+  std::string error;
+  std::vector<float> out = runHost(c, error);
+  ASSERT_EQ(error, "");
+  for (int64_t t = 0; t < 60; ++t)
+    for (int64_t h = 0; h < 2; ++h)
+      for (int64_t d = 0; d < 16; ++d)
+        EXPECT_EQ(std::isnan(out[(t * 2 + h) * 16 + d]),
+                  t >= 40 && h == 1 && d == 3)
+            << t << " " << h << " " << d;
+}
+
+// Free batch, token and head strides: a tensor inside a larger one.
+TEST(Host, FreeStrides) {
+  Problem p;
+  Geometry &g = p.geometry;
+  g.keyFrames = g.queryFrames = 2;
+  g.height = 3;
+  g.width = 4;
+  g.tile = {1, 3, 4};
+  g.blocks = *Blocking::parse("fh", "w");
+  p.heads = 2;
+  p.headDim = p.valueDim = 8;
+  p.dtype = DType::F32;
+  Case c = makeCase(p, 2, 3, Data::Gaussian);
+  std::string error;
+  std::vector<float> plain = runHost(c, error);
+  ASSERT_EQ(error, "");
+  // [heads][tokens][20] in place of [tokens][heads][8].
+  std::vector<float> wide[3];
+  const std::vector<uint8_t> *from[3] = {&c.query, &c.key, &c.value};
+  for (int x = 0; x < 3; ++x) {
+    wide[x].assign(2 * 24 * 20, std::nanf(""));
+    auto *source = reinterpret_cast<const float *>(from[x]->data());
+    for (int h = 0; h < 2; ++h)
+      for (int t = 0; t < 24; ++t)
+        std::copy_n(source + (t * 2 + h) * 8, 8, &wide[x][(h * 24 + t) * 20]);
+  }
+  mlir::DialectRegistry registry;
+  registerAllDialects(registry);
+  mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
+  context.loadAllAvailableDialects();
+  auto module = buildProblem(&context, p, *findTarget("host"));
+  ASSERT_TRUE(module && mlir::succeeded(lowerTo(*module, Level::Host)));
+  auto program = llvm::cantFail(HostProgram::create(*module));
+  std::vector<float> out(2 * 24 * 20, std::nanf(""));
+  auto strided = [](std::vector<float> &v) {
+    return TensorRef{v.data(), 2 * 24 * 20, 20, 24 * 20};
+  };
+  AttentionTensors t;
+  t.query = strided(wide[0]);
+  t.key = strided(wide[1]);
+  t.value = strided(wide[2]);
+  t.out = strided(out);
+  ASSERT_FALSE(program->run(t));
+  for (int h = 0; h < 2; ++h)
+    for (int n = 0; n < 24; ++n)
+      for (int d = 0; d < 20; ++d) {
+        float got = out[(h * 24 + n) * 20 + d];
+        if (d < 8)
+          EXPECT_EQ(got, plain[(n * 2 + h) * 8 + d]);
+        else
+          EXPECT_TRUE(std::isnan(got)); // nothing outside is written
+      }
+}
 
 } // namespace

@@ -1,0 +1,114 @@
+//===- SupportTest.cpp - halves and bundles -------------------------------===//
+
+#include "monarch/Bundle/Bundle.h"
+#include "monarch/Support/Half.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+using namespace monarch;
+
+TEST(Half, EveryValueSurvives) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    float b = fromBF16(bits), h = fromF16(bits);
+    if (!std::isnan(b)) {
+      EXPECT_EQ(toBF16(b), bits);
+    }
+    if (!std::isnan(h)) {
+      EXPECT_EQ(toF16(h), bits);
+    }
+  }
+}
+
+TEST(Half, RoundsToNearestEven) {
+  EXPECT_EQ(toBF16(1.0f + 1.0f / 256), 0x3f80);         // halfway, to even
+  EXPECT_EQ(toBF16(1.0f + 3.0f / 256), 0x3f82);         // halfway, to even
+  EXPECT_EQ(toF16(1.0f + 1.0f / 2048), 0x3c00);         // halfway, to even
+  EXPECT_EQ(toF16(65519.0f), 0x7bff);                   // largest finite
+  EXPECT_EQ(toF16(65520.0f), 0x7c00);                   // overflows
+  EXPECT_EQ(toF16(std::ldexp(1.0f, -24)), 1);           // least subnormal
+  EXPECT_EQ(toF16(std::ldexp(1.0f, -25)), 0);           // halfway, to even
+  EXPECT_TRUE(std::isnan(fromBF16(toBF16(std::nanf("")))));
+  EXPECT_TRUE(std::isnan(fromF16(toF16(std::nanf("")))));
+  float inf = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(fromBF16(toBF16(-inf)), -inf);
+  EXPECT_EQ(fromF16(toF16(inf)), inf);
+}
+
+static Bundle example() {
+  Bundle b;
+  b.compilerVersion = "0.1.0";
+  b.compilerHash = "0123456789abcdef";
+  Geometry &g = b.problem.geometry;
+  g.keyFrames = 21;
+  g.queryFrames = 3;
+  g.height = 30;
+  g.width = 52;
+  g.tile = {1, 30, 52};
+  b.problem.heads = 12;
+  b.problem.dynamicKeyFrames = true;
+  TargetImage t;
+  t.arch = "sm_90a";
+  t.kernels.push_back({"r_step", "text", 270, 128, 86016, true,
+                       {{"query", 0}, {"ws0", 256}}, {254, 0, 0, 0}});
+  t.workspaces.push_back({"ws0", 1 << 20});
+  t.ptx = ".version 8.8\n";
+  t.cubin = std::string("\x7f" "ELF\0bytes", 10);
+  b.targets.push_back(t);
+  return b;
+}
+
+TEST(Bundle, RoundTrip) {
+  Bundle b = example(), read;
+  std::string error, bytes = serializeBundle(b);
+  ASSERT_TRUE(parseBundle(bytes, read, error)) << error;
+  EXPECT_TRUE(looksLikeBundle(bytes));
+  EXPECT_EQ(read.compilerHash, b.compilerHash);
+  EXPECT_TRUE(read.problem.geometry == b.problem.geometry);
+  EXPECT_TRUE(read.problem.dynamicKeyFrames);
+  ASSERT_EQ(read.targets.size(), 1u);
+  const TargetImage &t = read.targets[0];
+  EXPECT_EQ(t.cubin, b.targets[0].cubin);
+  EXPECT_EQ(t.ptx, b.targets[0].ptx);
+  ASSERT_EQ(t.kernels.size(), 1u);
+  EXPECT_EQ(t.kernels[0].arguments[1].offsetBytes, 256);
+  EXPECT_EQ(t.kernels[0].resources.registers, 254);
+  EXPECT_EQ(read.find("sm_90a"), &t);
+  EXPECT_EQ(read.find("sm_80"), nullptr);
+  // The same bundle gives the same bytes.
+  EXPECT_EQ(serializeBundle(read), bytes);
+}
+
+TEST(Bundle, EveryTruncationIsRefused) {
+  std::string bytes = serializeBundle(example());
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    Bundle b;
+    std::string error;
+    EXPECT_FALSE(parseBundle(bytes.substr(0, n), b, error));
+    EXPECT_NE(error, "");
+  }
+}
+
+TEST(Bundle, EveryAlteredByteIsRefused) {
+  std::string bytes = serializeBundle(example());
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    Bundle b;
+    std::string error, altered = bytes;
+    altered[n] ^= 0x41;
+    EXPECT_FALSE(parseBundle(altered, b, error)) << "byte " << n;
+  }
+}
+
+TEST(Bundle, AManifestThatLiesIsRefused) {
+  // A valid checksum over nonsense must not crash either.
+  std::string bytes = serializeBundle(example());
+  std::string error;
+  Bundle b = example();
+  b.problem.geometry.tile = {1, 31, 52};
+  EXPECT_FALSE(parseBundle(serializeBundle(b), b, error));
+  EXPECT_NE(error.find("G1: expected tile height in 1..30, got 31"),
+            std::string::npos);
+}
