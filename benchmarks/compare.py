@@ -60,6 +60,12 @@ def tensors(torch, w):
 def monarchrt_ms(torch, module, w):
     _, height, width = w["grid"]
     tile = w["tile"]
+    # Blocks of 16 only where a dimension is shorter than 32 (b1 = tf * th).
+    least = 16 if min(tile[0] * tile[1], tile[2]) < 32 else 32
+    for kernel, configs in module.all_configs.items():
+        kernel.configs = [c for c in configs if c.num_stages in (2, 3)
+                          and all(least <= size <= 128 for key, size in c.kwargs.items()
+                                  if key.startswith("BLOCK"))]
     q, k, v = tensors(torch, w)
     call = lambda: module.monarch_attn(q, k, v, tile[0], height // tile[1],
                                        width // tile[2], height, width, num_iters=1)
@@ -76,15 +82,14 @@ def cudnn_ms(torch, w):
 
 
 def load_monarchrt(checkout):
-    """The module, with its autotuner narrowed to what wins here."""
+    """The module, and the configurations its autotuners started with."""
     path = pathlib.Path(checkout)
     folder = path / "wan/modules" if (path / "wan").is_dir() else path
     sys.path.insert(0, str(folder))
     import monarch_attn
-    for kernel in (monarch_attn._al_cl_y_fwd, monarch_attn._z_fwd):
-        kernel.configs = [c for c in kernel.configs if c.num_stages in (2, 3)
-                          and all(32 <= size <= 128 for key, size in c.kwargs.items()
-                                  if key.startswith("BLOCK"))]
+    monarch_attn.all_configs = {
+        kernel: list(kernel.configs)
+        for kernel in (monarch_attn._al_cl_y_fwd, monarch_attn._z_fwd)}
     return monarch_attn
 
 
