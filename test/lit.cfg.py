@@ -21,6 +21,7 @@ for name in list(os.environ):
         config.environment.pop(name, None)
 config.environment["FILECHECK_OPTS"] = "--enable-var-scope --dump-input-filter=error"
 config.substitutions.append(("%src", config.monarch_source))
+config.substitutions.append(("%lib", os.path.join(config.monarch_build, "lib")))
 config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%monarchc", os.path.join(tools, "monarchc")))
 # MONARCH_VERIFY_ROUNDTRIP=1 ./dev check: every monarch-opt run prints, parses

@@ -39,6 +39,46 @@ const TargetImage *Bundle::find(const std::string &arch) const {
   return nullptr;
 }
 
+/// "sm_90a" as 90, and whether code for it runs on later chips (no suffix).
+static int chipNumber(const std::string &arch, bool &portable) {
+  int n = 0;
+  size_t i = 3;
+  while (i < arch.size() && arch[i] >= '0' && arch[i] <= '9')
+    n = n * 10 + (arch[i++] - '0');
+  portable = i == arch.size();
+  return n;
+}
+
+const TargetImage *monarch::selectTarget(const Bundle &bundle,
+                                         const std::string &arch, int chip,
+                                         std::string &error) {
+  const TargetImage *best = nullptr;
+  int bestNumber = -1;
+  std::string have;
+  for (const TargetImage &t : bundle.targets) {
+    have += (have.empty() ? "" : ", ") + t.arch;
+    if (!arch.empty() && t.arch != arch)
+      continue;
+    bool portable;
+    int n = chipNumber(t.arch, portable);
+    if ((n == chip || (portable && n < chip)) && n > bestNumber) {
+      best = &t;
+      bestNumber = n;
+    }
+  }
+  if (!best)
+    error = "the bundle has no kernels for this device: expected " +
+            (arch.empty() ? std::string("some") : arch) + " for sm_" +
+            std::to_string(chip) + ", got " +
+            (have.empty() ? "none" : have);
+  return best;
+}
+
+bool monarch::isNative(const TargetImage &target, int chip) {
+  bool portable;
+  return !target.cubin.empty() && chipNumber(target.arch, portable) == chip;
+}
+
 //===----------------------------------------------------------------------===//
 // Problem
 //===----------------------------------------------------------------------===//

@@ -42,41 +42,6 @@ const std::string &Plan::arch() const { return impl->target.arch; }
 int64_t Plan::workspaceBytes() const { return impl->workspaceBytes; }
 int64_t Plan::headsPerGroup() const { return impl->group; }
 
-/// "sm_90a" as 90, and whether code for it runs on later chips (no suffix).
-static int chipNumber(const std::string &arch, bool &portable) {
-  int n = 0;
-  size_t i = 3;
-  while (i < arch.size() && arch[i] >= '0' && arch[i] <= '9')
-    n = n * 10 + (arch[i++] - '0');
-  portable = i == arch.size();
-  return n;
-}
-
-/// The target to run on a chip of compute capability `chip`.
-static const TargetImage *choose(const Bundle &bundle, const std::string &arch,
-                                 int chip, std::string &error) {
-  const TargetImage *best = nullptr;
-  int bestNumber = -1;
-  std::string have;
-  for (const TargetImage &t : bundle.targets) {
-    have += (have.empty() ? "" : ", ") + t.arch;
-    if (!arch.empty() && t.arch != arch)
-      continue;
-    bool portable;
-    int n = chipNumber(t.arch, portable);
-    if (n == chip || (portable && n < chip))
-      if (n > bestNumber) {
-        best = &t;
-        bestNumber = n;
-      }
-  }
-  if (!best)
-    error = "the bundle has no kernels for this device: expected sm_" +
-            std::to_string(chip) + (arch.empty() ? "" : " through " + arch) +
-            ", got " + have;
-  return best;
-}
-
 std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
                                    const PlanOptions &options,
                                    std::string &error) {
@@ -100,7 +65,8 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
                 "cuDeviceGetAttribute", error))
     return nullptr;
   int chip = major * 10 + minor;
-  const TargetImage *target = choose(bundle, options.arch, chip, error);
+  const TargetImage *target =
+      selectTarget(bundle, options.arch, chip, error);
   if (!target)
     return nullptr;
   impl->target = *target;
@@ -110,11 +76,8 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
       !d->check(d->ctxSetCurrent(impl->context), "cuCtxSetCurrent", error))
     return nullptr;
   // Machine code runs on its own chip only; otherwise the driver compiles PTX.
-  bool portable;
-  bool native =
-      !target->cubin.empty() && chipNumber(target->arch, portable) == chip;
-  const char *image =
-      native ? impl->target.cubin.data() : impl->target.ptx.c_str();
+  const char *image = isNative(*target, chip) ? impl->target.cubin.data()
+                                              : impl->target.ptx.c_str();
   if (!d->check(d->moduleLoadData(&impl->module, image, 0, nullptr, nullptr),
                 "loading the kernels", error))
     return nullptr;

@@ -112,3 +112,26 @@ TEST(Bundle, AManifestThatLiesIsRefused) {
   EXPECT_NE(error.find("G1: expected tile height in 1..30, got 31"),
             std::string::npos);
 }
+
+TEST(Bundle, TargetForAChip) {
+  Bundle b;
+  for (const char *arch : {"sm_80", "sm_89", "sm_90a"})
+    b.targets.push_back({arch, {}, {}, "ptx", "cubin", ""});
+  std::string error;
+  auto pick = [&](int chip, const char *arch = "") {
+    const TargetImage *t = selectTarget(b, arch, chip, error);
+    return t ? t->arch : "";
+  };
+  EXPECT_EQ(pick(90), "sm_90a");
+  EXPECT_EQ(pick(86), "sm_80"); // the latest earlier portable one
+  EXPECT_EQ(pick(120), "sm_89"); // code for sm_90a runs nowhere else
+  EXPECT_EQ(pick(90, "sm_80"), "sm_80");
+  EXPECT_EQ(pick(75), "");
+  EXPECT_EQ(error, "the bundle has no kernels for this device: expected some "
+                   "for sm_75, got sm_80, sm_89, sm_90a");
+  EXPECT_EQ(pick(80, "sm_90a"), "");
+  EXPECT_EQ(error, "the bundle has no kernels for this device: expected sm_90a "
+                   "for sm_80, got sm_80, sm_89, sm_90a");
+  EXPECT_TRUE(isNative(b.targets[2], 90));
+  EXPECT_FALSE(isNative(b.targets[0], 90));
+}

@@ -60,6 +60,15 @@ struct Bundle {
   const TargetImage *find(const std::string &arch) const;
 };
 
+/// The target to run on a chip of compute capability `chip` (90 for 9.0): the
+/// chip's own, or the latest earlier one whose PTX is portable (no suffix as in
+/// "sm_90a"). `arch` asks for one by name; empty takes the best. Null with the
+/// reason in `error`.
+const TargetImage *selectTarget(const Bundle &bundle, const std::string &arch,
+                                int chip, std::string &error);
+/// True when the target's machine code, not only its PTX, runs on the chip.
+bool isNative(const TargetImage &target, int chip);
+
 /// The bytes of a bundle file.
 std::string serializeBundle(const Bundle &bundle);
 /// Reads a bundle; on damage returns false and says in `error` what was
