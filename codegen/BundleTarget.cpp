@@ -4,6 +4,7 @@
 
 #include "monarch/Codegen/Assemble.h"
 #include "monarch/Codegen/Compiler.h"
+#include "monarch/Codegen/LaunchPlan.h"
 #include "monarch/Dialect/MonarchDialect.h"
 #include "monarch/Dialect/TileDialect.h"
 
@@ -15,50 +16,50 @@ using namespace monarch;
 FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
   if (levelOf(module) != Level::Nvvm && failed(lowerTo(module, Level::Nvvm)))
     return failure();
-  auto plan = module->getAttrOfType<DictionaryAttr>(planAttrName);
+  FailureOr<LaunchPlan> plan = readLaunchPlan(module);
+  if (failed(plan))
+    return failure();
   auto target = module->getAttrOfType<TargetAttr>(targetAttrName);
-  if (!plan || !target)
-    return module.emitError("expected module attributes '")
-           << planAttrName << "' and '" << targetAttrName << "'";
+  if (!target)
+    return module.emitError("expected module attribute '")
+           << targetAttrName << "'";
   TargetImage image;
   image.arch = target.getChip().str();
-  for (auto ws :
-       plan.getAs<ArrayAttr>("workspaces").getAsRange<DictionaryAttr>())
-    image.workspaces.push_back(
-        {ws.getAs<StringAttr>("name").str(),
-         ws.getAs<IntegerAttr>("bytes_per_head").getInt()});
-  for (auto launch :
-       plan.getAs<ArrayAttr>("launches").getAsRange<DictionaryAttr>()) {
-    KernelImage k;
-    k.name = launch.getAs<StringAttr>("kernel").str();
-    auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(k.name);
+  for (const LaunchPlan::Workspace &ws : plan->workspaces)
+    image.workspaces.push_back({ws.name, ws.bytesPerHead});
+  for (const LaunchPlan::Launch &launch : plan->launches) {
+    auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(launch.kernel);
     if (!function)
-      return module.emitError("lacks kernel '") << k.name << "'";
-    auto integer = [&](StringRef name) {
-      return function->getAttrOfType<IntegerAttr>(name).getInt();
-    };
+      return module.emitError("lacks kernel '") << launch.kernel << "'";
     auto schedule =
         function->getAttrOfType<ScheduleAttr>(tile::scheduleAttrName);
+    auto programs = function->getAttrOfType<IntegerAttr>("monarch.programs");
+    auto shared = function->getAttrOfType<IntegerAttr>("monarch.shared_bytes");
+    auto threads =
+        function->getAttrOfType<DenseI32ArrayAttr>("nvvm.reqntid");
+    if (!schedule || !programs || !shared || !threads || threads.empty())
+      return function.emitError("expected attributes '")
+             << tile::scheduleAttrName
+             << "', 'monarch.programs', 'monarch.shared_bytes' and "
+                "'nvvm.reqntid'";
+    KernelImage k;
+    k.name = launch.kernel;
     llvm::raw_string_ostream os(k.schedule);
     os << schedule.getKind() << " " << schedule.getRows() << "x"
        << schedule.getColumns() << ", " << schedule.getWarps() << " warps, "
        << schedule.getStages() << " stages";
-    k.programs = integer("monarch.programs");
-    k.sharedBytes = integer("monarch.shared_bytes");
-    k.threads =
-        function->getAttrOfType<DenseI32ArrayAttr>("nvvm.reqntid")[0];
-    k.dynamicFrames = launch.getAs<BoolAttr>("dynamic_frames").getValue();
+    k.programs = programs.getInt();
+    k.sharedBytes = shared.getInt();
+    k.threads = threads[0];
+    k.dynamicFrames = launch.dynamicFrames;
     if (k.sharedBytes > target.getSharedMemory())
       return function.emitError("needs ")
              << k.sharedBytes << " bytes of shared memory, but "
              << target.getChip() << " has " << target.getSharedMemory();
-    for (auto arg :
-         launch.getAs<ArrayAttr>("arguments").getAsRange<DictionaryAttr>()) {
-      // Workspaces of factors hold the schedule's element type.
-      int64_t bytes = schedule.getElement().getIntOrFloatBitWidth() / 8;
-      k.arguments.push_back({arg.getAs<StringAttr>("buffer").str(),
-                             arg.getAs<IntegerAttr>("offset").getInt() * bytes});
-    }
+    // Workspaces of factors hold the schedule's element type.
+    int64_t bytes = schedule.getElement().getIntOrFloatBitWidth() / 8;
+    for (const LaunchPlan::Argument &arg : launch.arguments)
+      k.arguments.push_back({arg.buffer, arg.offset * bytes});
     image.kernels.push_back(std::move(k));
   }
   if (failed(lowerNvvmToLlvm(module)))

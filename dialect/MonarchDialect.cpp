@@ -152,3 +152,54 @@ GeometryAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
   std::string error = value.verify();
   return error.empty() ? success() : LogicalResult(emitError() << error);
 }
+
+//===----------------------------------------------------------------------===//
+// #monarch.target, #monarch.schedule
+//===----------------------------------------------------------------------===//
+
+static LogicalResult
+verifyKind(llvm::function_ref<InFlightDiagnostic()> emitError, StringRef kind) {
+  if (kind == "host" || kind == "mma_sync")
+    return success();
+  return emitError() << "expected kind host or mma_sync, got '" << kind << "'";
+}
+
+LogicalResult
+TargetAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
+                   StringRef chip, StringRef kind, int64_t ptx,
+                   int64_t sharedMemory, int64_t multiprocessors) {
+  if (ptx < 0 || sharedMemory < 0 || multiprocessors < 1)
+    return emitError() << "expected capabilities that are not negative and at "
+                          "least one multiprocessor";
+  return verifyKind(emitError, kind);
+}
+
+LogicalResult
+ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
+                     StringRef kind, int64_t rows, int64_t columns,
+                     int64_t warps, int64_t stages, int64_t chunk,
+                     Type element) {
+  if (failed(verifyKind(emitError, kind)))
+    return failure();
+  auto check = [&](StringRef name, int64_t value, int64_t step,
+                   int64_t most) -> LogicalResult {
+    if (value >= step && value <= most && value % step == 0)
+      return success();
+    return emitError() << "expected " << name << " to be a multiple of " << step
+                       << " up to " << most << ", got " << value;
+  };
+  // A host tile is a buffer of any size; a GPU's is made of fragments.
+  bool gpu = kind != "host";
+  if (failed(check("warps", warps, 1, gpu ? 32 : 1)) ||
+      failed(check("stages", stages, 1, 16)) ||
+      failed(check("rows", rows, gpu ? 16 * warps : 1,
+                   gpu ? 1024 : int64_t(1) << 24)) ||
+      failed(check("columns", columns, gpu ? 8 : 1,
+                   gpu ? 256 : int64_t(1) << 24)) ||
+      failed(check("chunk", chunk, gpu ? 32 : 1, int64_t(1) << 24)))
+    return failure();
+  if (gpu ? element.isBF16() || element.isF16() : element.isF32())
+    return success();
+  return emitError() << "expected element " << (gpu ? "bf16 or f16" : "f32")
+                     << " for kind " << kind << ", got " << element;
+}

@@ -3,6 +3,7 @@
 #include "monarch/Runtime/HostJit.h"
 
 #include "monarch/Codegen/Compiler.h"
+#include "monarch/Codegen/LaunchPlan.h"
 #include "monarch/Dialect/MonarchDialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -73,31 +74,34 @@ HostProgram::HostProgram(std::unique_ptr<Impl> impl) : impl(std::move(impl)) {}
 HostProgram::~HostProgram() = default;
 
 llvm::Error HostProgram::Impl::readPlan(ModuleOp module) {
-  auto plan = module->getAttrOfType<DictionaryAttr>(planAttrName);
-  if (!plan)
-    return makeError("the module has no launch plan");
-  batch = plan.getAs<IntegerAttr>("batch").getInt();
-  heads = plan.getAs<IntegerAttr>("heads").getInt();
-  for (auto ws : plan.getAs<ArrayAttr>("workspaces").getAsRange<DictionaryAttr>())
-    workspaces.push_back({ws.getAs<StringAttr>("name").str(),
-                          ws.getAs<IntegerAttr>("bytes_per_head").getInt()});
-  for (auto launch :
-       plan.getAs<ArrayAttr>("launches").getAsRange<DictionaryAttr>()) {
+  FailureOr<LaunchPlan> plan = readLaunchPlan(module);
+  if (failed(plan))
+    return makeError("the module's launch plan cannot be read");
+  batch = plan->batch;
+  heads = plan->heads;
+  for (const LaunchPlan::Workspace &ws : plan->workspaces)
+    workspaces.push_back({ws.name, ws.bytesPerHead});
+  for (const LaunchPlan::Launch &launch : plan->launches) {
     Launch l;
-    l.kernel = launch.getAs<StringAttr>("kernel").str();
-    l.dynamicFrames = launch.getAs<BoolAttr>("dynamic_frames").getValue();
+    l.kernel = launch.kernel;
+    l.dynamicFrames = launch.dynamicFrames;
     auto function = module.lookupSymbol<func::FuncOp>(l.kernel);
     if (!function)
       return makeError("the module lacks kernel '" + l.kernel + "'");
-    l.programs =
-        function->getAttrOfType<IntegerAttr>("monarch.programs").getInt();
-    size_t i = 0;
-    for (auto arg :
-         launch.getAs<ArrayAttr>("arguments").getAsRange<DictionaryAttr>())
+    auto programs = function->getAttrOfType<IntegerAttr>("monarch.programs");
+    // Behind the buffers: key frames, the group of heads, the programs.
+    size_t scalars = l.dynamicFrames ? 5 : 4;
+    if (!programs ||
+        function.getNumArguments() != launch.arguments.size() + scalars)
+      return makeError("kernel '" + l.kernel + "' does not fit its launch");
+    l.programs = programs.getInt();
+    for (size_t i = 0; i < launch.arguments.size(); ++i) {
+      auto type = dyn_cast<MemRefType>(function.getArgumentTypes()[i]);
+      if (!type)
+        return makeError("kernel '" + l.kernel + "' does not fit its launch");
       l.arguments.push_back(
-          {arg.getAs<StringAttr>("buffer").str(),
-           arg.getAs<IntegerAttr>("offset").getInt(),
-           cast<MemRefType>(function.getArgumentTypes()[i++])});
+          {launch.arguments[i].buffer, launch.arguments[i].offset, type});
+    }
     launches.push_back(std::move(l));
   }
   return llvm::Error::success();

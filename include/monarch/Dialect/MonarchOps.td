@@ -68,11 +68,13 @@ def Monarch_TargetAttr : Monarch_Attr<"Target", "target"> {
                     "int64_t":$ptx, "int64_t":$shared_memory,
                     "int64_t":$multiprocessors);
   let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
 }
 
 def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
   let summary = "how one kernel is tiled and mapped";
   let description = [{
+    `kind` is `host` or `mma_sync`.
     `rows` x `columns` is the score tile of one program: `rows` query rows
     against `columns` keys. `warps` share the rows. `stages` is the depth of the
     key and value ring. `chunk` is how many output channels are live at once
@@ -87,6 +89,7 @@ def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
                     "int64_t":$columns, "int64_t":$warps, "int64_t":$stages,
                     "int64_t":$chunk, "::mlir::Type":$element);
   let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
 }
 
 class Monarch_Op<string mnemonic, list<Trait> traits = []>

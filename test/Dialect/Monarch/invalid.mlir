@@ -321,3 +321,33 @@ func.func @f(%q: tensor<1x72x2x64xbf16>) {
   } -> tensor<1x72x2x64xbf16>
   return
 }
+
+// -----
+
+// expected-error @below {{expected kind host or mma_sync, got 'tpu'}}
+#a = #monarch.target<chip = "x", kind = "tpu", ptx = 0, shared_memory = 0, multiprocessors = 1>
+
+// -----
+
+// expected-error @below {{expected capabilities that are not negative}}
+#a = #monarch.target<chip = "x", kind = "host", ptx = 0, shared_memory = -1, multiprocessors = 1>
+
+// -----
+
+// expected-error @below {{expected rows to be a multiple of 64 up to 1024, got 100}}
+#a = #monarch.schedule<kind = "mma_sync", rows = 100, columns = 56, warps = 4, stages = 3, chunk = 32, element = bf16>
+
+// -----
+
+// expected-error @below {{expected columns to be a multiple of 8 up to 256, got 0}}
+#a = #monarch.schedule<kind = "mma_sync", rows = 64, columns = 0, warps = 4, stages = 3, chunk = 32, element = bf16>
+
+// -----
+
+// expected-error @below {{expected stages to be a multiple of 1 up to 16, got 0}}
+#a = #monarch.schedule<kind = "mma_sync", rows = 64, columns = 8, warps = 4, stages = 0, chunk = 32, element = bf16>
+
+// -----
+
+// expected-error @below {{expected element bf16 or f16 for kind mma_sync, got 'f32'}}
+#a = #monarch.schedule<kind = "mma_sync", rows = 64, columns = 8, warps = 4, stages = 2, chunk = 32, element = f32>

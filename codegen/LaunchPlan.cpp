@@ -1,0 +1,90 @@
+//===- LaunchPlan.cpp - the module attribute monarch.plan -----------------===//
+
+#include "monarch/Codegen/LaunchPlan.h"
+
+#include "monarch/Dialect/MonarchDialect.h"
+
+#include "mlir/IR/BuiltinAttributes.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace monarch;
+
+namespace {
+/// Reads dictionaries, remembering the first thing that was not as expected.
+class Reader {
+public:
+  std::string problem;
+
+  void expect(StringRef what, StringRef in) {
+    if (problem.empty())
+      problem = ("expected " + what + " in " + in).str();
+  }
+  std::string text(DictionaryAttr d, StringRef key, StringRef in) {
+    auto attr = d.getAs<StringAttr>(key);
+    if (!attr)
+      expect(("a string '" + key + "'").str(), in);
+    return attr ? attr.str() : "";
+  }
+  int64_t integer(DictionaryAttr d, StringRef key, StringRef in,
+                  int64_t least) {
+    auto attr = d.getAs<IntegerAttr>(key);
+    if (!attr || attr.getInt() < least) {
+      expect(("an integer '" + key + "' of at least " + Twine(least)).str(), in);
+      return least;
+    }
+    return attr.getInt();
+  }
+  SmallVector<DictionaryAttr> list(DictionaryAttr d, StringRef key,
+                                   StringRef in) {
+    SmallVector<DictionaryAttr> entries;
+    auto attr = d.getAs<ArrayAttr>(key);
+    if (!attr)
+      expect(("a list '" + key + "'").str(), in);
+    for (Attribute entry : attr ? attr.getValue() : ArrayRef<Attribute>()) {
+      if (auto dictionary = dyn_cast<DictionaryAttr>(entry))
+        entries.push_back(dictionary);
+      else
+        expect("dictionaries", key);
+    }
+    return entries;
+  }
+};
+} // namespace
+
+FailureOr<LaunchPlan> monarch::readLaunchPlan(ModuleOp module) {
+  auto attr = module->getAttrOfType<DictionaryAttr>(planAttrName);
+  if (!attr)
+    return module.emitError("expected module attribute '")
+           << planAttrName << "'";
+  Reader read;
+  LaunchPlan plan;
+  plan.batch = read.integer(attr, "batch", planAttrName, 1);
+  plan.heads = read.integer(attr, "heads", planAttrName, 1);
+  llvm::StringSet<> known;
+  for (StringRef name : {"query", "key", "value", "key_mask", "out"})
+    known.insert(name);
+  for (DictionaryAttr ws : read.list(attr, "workspaces", planAttrName)) {
+    plan.workspaces.push_back(
+        {read.text(ws, "name", "a workspace"),
+         read.integer(ws, "bytes_per_head", "a workspace", 1)});
+    known.insert(plan.workspaces.back().name);
+  }
+  for (DictionaryAttr launch : read.list(attr, "launches", planAttrName)) {
+    LaunchPlan::Launch l;
+    l.kernel = read.text(launch, "kernel", "a launch");
+    if (auto dynamic = launch.getAs<BoolAttr>("dynamic_frames"))
+      l.dynamicFrames = dynamic.getValue();
+    for (DictionaryAttr arg : read.list(launch, "arguments", "a launch")) {
+      l.arguments.push_back({read.text(arg, "buffer", "an argument"),
+                             read.integer(arg, "offset", "an argument", 0)});
+      if (!known.contains(l.arguments.back().buffer))
+        read.expect("a known buffer, got '" + l.arguments.back().buffer + "'",
+                    "an argument");
+    }
+    plan.launches.push_back(std::move(l));
+  }
+  if (!read.problem.empty())
+    return module.emitError("monarch.plan: ") << read.problem;
+  return plan;
+}

@@ -1,0 +1,38 @@
+//===- LaunchPlan.h - the module attribute monarch.plan --------*- C++ -*-===//
+#ifndef MONARCH_CODEGEN_LAUNCHPLAN_H
+#define MONARCH_CODEGEN_LAUNCHPLAN_H
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <string>
+#include <vector>
+
+namespace monarch {
+
+/// What `monarch.plan` says (docs/abi.md): both ends run it.
+struct LaunchPlan {
+  struct Workspace {
+    std::string name;
+    int64_t bytesPerHead = 0;
+  };
+  struct Argument {
+    std::string buffer;
+    int64_t offset = 0; ///< elements
+  };
+  struct Launch {
+    std::string kernel;
+    bool dynamicFrames = false;
+    std::vector<Argument> arguments;
+  };
+  int64_t batch = 0, heads = 0;
+  std::vector<Workspace> workspaces;
+  std::vector<Launch> launches;
+};
+
+/// Reads the plan of a module; a diagnostic says what is missing or wrong. Every
+/// argument names a workspace or query, key, value, key_mask or out.
+mlir::FailureOr<LaunchPlan> readLaunchPlan(mlir::ModuleOp module);
+
+} // namespace monarch
+
+#endif // MONARCH_CODEGEN_LAUNCHPLAN_H
