@@ -10,19 +10,23 @@
 
 using namespace monarch;
 
-std::string monarch::findPtxas() {
-  if (const char *path = std::getenv("MONARCH_PTXAS"))
+static llvm::Error makeError(const llvm::Twine &message) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
+}
+
+llvm::Expected<std::string> monarch::findPtxas() {
+  if (const char *path = std::getenv("MONARCH_PTXAS")) {
+    if (!llvm::sys::fs::can_execute(path))
+      return makeError("MONARCH_PTXAS: expected a program (ptxas), got '" +
+                       llvm::Twine(path) + "'");
     return path;
+  }
   if (auto path = llvm::sys::findProgramByName("ptxas"))
     return *path;
   if (auto path =
           llvm::sys::findProgramByName("ptxas", {"/usr/local/cuda/bin"}))
     return *path;
   return "";
-}
-
-static llvm::Error makeError(const llvm::Twine &message) {
-  return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
 }
 
 /// Reads `ptxas -v`: a line naming the function, then its properties.
@@ -57,7 +61,10 @@ static void readLog(llvm::StringRef text, Assembled &out) {
 
 llvm::Expected<Assembled> monarch::assemble(const std::string &ptx,
                                             const std::string &arch) {
-  std::string ptxas = findPtxas();
+  llvm::Expected<std::string> found = findPtxas();
+  if (!found)
+    return found.takeError();
+  const std::string &ptxas = *found;
   if (ptxas.empty())
     return makeError("ptxas was not found (MONARCH_PTXAS, PATH, "
                      "/usr/local/cuda/bin); it is needed for a cubin");

@@ -68,7 +68,10 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
   if (failed(ptx))
     return failure();
   image.ptx = std::move(*ptx);
-  if (!findPtxas().empty()) {
+  llvm::Expected<std::string> ptxas = findPtxas();
+  if (!ptxas)
+    return module.emitError(llvm::toString(ptxas.takeError()));
+  if (!ptxas->empty()) {
     llvm::Expected<Assembled> assembled = assemble(image.ptx, image.arch);
     if (!assembled)
       return module.emitError(llvm::toString(assembled.takeError()));

@@ -61,6 +61,10 @@ FailureOr<LaunchPlan> monarch::readLaunchPlan(ModuleOp module) {
   LaunchPlan plan;
   plan.batch = read.integer(attr, "batch", planAttrName, 1);
   plan.heads = read.integer(attr, "heads", planAttrName, 1);
+  if (auto geometry = attr.getAs<GeometryAttr>("geometry"))
+    plan.maxKeyFrames = geometry.getValue().keyFrames;
+  else
+    read.expect("a geometry", planAttrName);
   llvm::StringSet<> known;
   for (StringRef name : {"query", "key", "value", "key_mask", "out"})
     known.insert(name);

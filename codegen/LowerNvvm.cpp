@@ -13,12 +13,14 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/Analysis/LoopInfo.h"
+#include "llvm/AsmParser/Parser.h"
 #include "llvm/IR/Dominators.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Transforms/Utils/LoopUtils.h"
@@ -53,33 +55,38 @@ struct Translated {
 };
 } // namespace
 
-static FailureOr<Translated> translate(ModuleOp module) {
-  auto target = module->getAttrOfType<TargetAttr>(targetAttrName);
-  if (!target)
-    return module.emitError("expected module attribute '")
-           << targetAttrName << "'";
+static std::unique_ptr<llvm::TargetMachine>
+makeMachine(StringRef chip, int64_t ptx, std::string &error) {
   LLVMInitializeNVPTXTargetInfo();
   LLVMInitializeNVPTXTarget();
   LLVMInitializeNVPTXTargetMC();
   LLVMInitializeNVPTXAsmPrinter();
+  llvm::Triple triple("nvptx64-nvidia-cuda");
+  const llvm::Target *backend =
+      llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!backend)
+    return nullptr;
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Fast;
+  return std::unique_ptr<llvm::TargetMachine>(backend->createTargetMachine(
+      triple, chip, ("+ptx" + llvm::Twine(ptx)).str(), options,
+      llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+}
+
+static FailureOr<Translated> translate(ModuleOp module) {
+  if (failed(checkTarget(module)))
+    return failure();
+  auto target = module->getAttrOfType<TargetAttr>(targetAttrName);
   Translated t;
   t.context = std::make_unique<llvm::LLVMContext>();
   t.module = translateModuleToLLVMIR(module, *t.context, "monarch");
   if (!t.module)
     return module.emitError("translation to LLVM IR failed");
-  llvm::Triple triple("nvptx64-nvidia-cuda");
   std::string error;
-  const llvm::Target *backend =
-      llvm::TargetRegistry::lookupTarget(triple, error);
-  if (!backend)
+  t.machine = makeMachine(target.getChip(), target.getPtx(), error);
+  if (!t.machine)
     return module.emitError("no NVPTX backend: ") << error;
-  llvm::TargetOptions options;
-  options.AllowFPOpFusion = llvm::FPOpFusion::Fast;
-  t.machine.reset(backend->createTargetMachine(
-      triple, target.getChip(), ("+ptx" + llvm::Twine(target.getPtx())).str(),
-      options, llvm::Reloc::PIC_, std::nullopt,
-      llvm::CodeGenOptLevel::Aggressive));
-  t.module->setTargetTriple(triple);
+  t.module->setTargetTriple(t.machine->getTargetTriple());
   t.module->setDataLayout(t.machine->createDataLayout());
 
   // Loops are shaped by the passes: no unrolling or vectorisation here.
@@ -123,16 +130,45 @@ FailureOr<std::string> monarch::emitLlvmIr(ModuleOp module) {
   return text;
 }
 
+/// Through the text of level `llvm`, so that going on from a file gives the same.
 FailureOr<std::string> monarch::emitPtx(ModuleOp module) {
-  FailureOr<Translated> t = translate(module);
-  if (failed(t))
+  FailureOr<std::string> text = emitLlvmIr(module);
+  if (failed(text))
     return failure();
-  llvm::SmallString<0> text;
-  llvm::raw_svector_ostream os(text);
+  auto target = module->getAttrOfType<TargetAttr>(targetAttrName);
+  llvm::Expected<std::string> ptx =
+      emitPtxFromLlvmIr(*text, *findTarget(target.getChip()));
+  if (!ptx)
+    return module.emitError(llvm::toString(ptx.takeError()));
+  return std::move(*ptx);
+}
+
+llvm::Expected<std::string>
+monarch::emitPtxFromLlvmIr(llvm::StringRef text, const Target &target) {
+  auto fail = [](const llvm::Twine &message) {
+    return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
+  };
+  llvm::LLVMContext context;
+  llvm::SMDiagnostic diagnostic;
+  std::unique_ptr<llvm::Module> module =
+      llvm::parseAssemblyString(text, diagnostic, context);
+  if (!module)
+    return fail("line " + llvm::Twine(diagnostic.getLineNo()) + ": " +
+                diagnostic.getMessage());
+  std::string error;
+  auto machine = makeMachine(target.name, target.ptx, error);
+  if (!machine)
+    return fail("no NVPTX backend: " + error);
+  if (module->getTargetTriple() != machine->getTargetTriple())
+    return fail("expected LLVM IR for " +
+                machine->getTargetTriple().str() + ", got '" +
+                module->getTargetTriple().str() + "'");
+  llvm::SmallString<0> out;
+  llvm::raw_svector_ostream os(out);
   llvm::legacy::PassManager pm;
-  if (t->machine->addPassesToEmitFile(pm, os, nullptr,
-                                      llvm::CodeGenFileType::AssemblyFile))
-    return module.emitError("the NVPTX backend cannot emit PTX");
-  pm.run(*t->module);
-  return std::string(text);
+  if (machine->addPassesToEmitFile(pm, os, nullptr,
+                                   llvm::CodeGenFileType::AssemblyFile))
+    return fail("the NVPTX backend cannot emit PTX");
+  pm.run(*module);
+  return std::string(out);
 }

@@ -30,6 +30,22 @@ const Target *monarch::findTarget(llvm::StringRef name) {
   return nullptr;
 }
 
+const Target *monarch::targetForDevice(int chip) {
+  const Target *best = nullptr;
+  for (const Target &t : targets) {
+    llvm::StringRef name = t.name;
+    int number = 0;
+    if (!name.consume_front("sm_"))
+      continue;
+    bool exactOnly = name.consume_back("a");
+    if (name.getAsInteger(10, number))
+      continue;
+    if (number == chip || (!exactOnly && number < chip))
+      best = &t; // rows are in order
+  }
+  return best;
+}
+
 TargetAttr monarch::targetAttr(mlir::MLIRContext *context, const Target &t) {
   return TargetAttr::get(context, t.name, t.kind, t.ptx, t.sharedMemory,
                          t.multiprocessors);

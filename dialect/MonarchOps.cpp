@@ -188,8 +188,8 @@ LogicalResult AttentionOp::verify() {
     return emitOpError() << "expected result elements " << element
                          << " as in query, got "
                          << getElementTypeOrSelf(getResult().getType());
-  if (static_cast<int64_t>(getIterations()) < 1)
-    return emitOpError() << "expected iterations of at least 1, got "
+  if (static_cast<int64_t>(getIterations()) < 1 || getIterations() > 64)
+    return emitOpError() << "expected iterations in 1..64, got "
                          << static_cast<int64_t>(getIterations());
   if (failed(checkScale(*this, getScale())) ||
       failed(checkFloor(*this, getTemperatureFloor())) ||

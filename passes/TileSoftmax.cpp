@@ -34,7 +34,7 @@ namespace {
 
 constexpr double log2e = 1.4426950408889634;
 /// Stands for minus infinity in scores: finite, so that a row without a valid
-/// key gives no NaN, and far under any score of finite inputs.
+/// key gives no NaN, and under any score down to -5e29 in units of log2.
 constexpr double maskedScore = -1.0e30;
 
 //===----------------------------------------------------------------------===//
@@ -161,6 +161,20 @@ private:
     return arith::SelectOp::create(b, loc,
                                    broadcast(valid, 0, type.getShape()), scores,
                                    splat(maskedScore, type.getShape()));
+  }
+  /// A tile with its invalid rows zero: 0 * NaN would poison a product.
+  Value withoutRows(Value tile, Value valid) {
+    auto type = cast<RankedTensorType>(tile.getType());
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
+    return arith::SelectOp::create(
+        b, loc, broadcast(valid, 1, type.getShape()), tile, zero);
+  }
+  /// The bits of a key mask as i1.
+  Value maskBits(Value mask, const Address &at) {
+    Value bits = load(mask, at, n, b.getI8Type());
+    auto type = tileType({n}, b.getI8Type());
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, bits, zero);
   }
   /// State of an online softmax: maximum, sum, entropy sum, accumulators.
   struct State {
@@ -490,21 +504,20 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
     keyTile = load(key, at, n, element);
     if (values)
       valueTile = load(values, at, n, element);
+    Value valid;
+    if (mask) {
+      valid = maskBits(mask, address(true));
+      keyTile = withoutRows(keyTile, valid);
+      if (values)
+        valueTile = withoutRows(valueTile, valid);
+    } else if (ragged || llvm::is_contained(at.inBounds, false)) {
+      valid = inBounds(key, at, n);
+    }
     Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
     Value x = arith::MulFOp::create(
         b, loc, s,
         rowScale ? broadcast(rowScale, 1, {m, n}) : splat(scale, {m, n}));
-    if (mask) {
-      Value bits = load(mask, address(true), n, b.getI8Type());
-      auto zero = arith::ConstantOp::create(
-          b, loc,
-          DenseElementsAttr::get(tileType({n}, b.getI8Type()), int8_t(0)));
-      return masked(x, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne,
-                                             bits, zero));
-    }
-    if (ragged || llvm::is_contained(at.inBounds, false))
-      return masked(x, inBounds(key, at, n));
-    return x;
+    return valid ? masked(x, valid) : x;
   };
 
   Address aLRows = factorRows({bh, m0, kk}, {d(0), d(1) + d(3), d(2)}, rowLimit);
@@ -728,18 +741,18 @@ LogicalResult Kernel::buildDense(DenseOp step) {
     Address at = address(false);
     Value keyTile = load(key, at, n, element);
     Value valueTile = load(value, at, n, element);
+    Value valid;
+    if (mask) {
+      valid = maskBits(mask, address(true));
+      keyTile = withoutRows(keyTile, valid);
+      valueTile = withoutRows(valueTile, valid);
+    } else if (ragged) {
+      valid = inBounds(key, at, n);
+    }
     Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
     Value x = arith::MulFOp::create(b, loc, s, splat(scale, {m, n}));
-    if (mask) {
-      Value bits = load(mask, address(true), n, b.getI8Type());
-      auto zero = arith::ConstantOp::create(
-          b, loc,
-          DenseElementsAttr::get(tileType({n}, b.getI8Type()), int8_t(0)));
-      x = masked(x, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne,
-                                          bits, zero));
-    } else if (ragged) {
-      x = masked(x, inBounds(key, at, n));
-    }
+    if (valid)
+      x = masked(x, valid);
     State state = unflatten(loop.getRegionIterArgs(), false);
     Value p = advance(state, x);
     state.acc[0] = dot(asOperand(p), valueTile, state.acc[0], dv);
@@ -819,7 +832,7 @@ private:
   LogicalResult assignBuffers();
   LogicalResult buildKernel(KernelOp kernel, SmallVectorImpl<Attribute> &out);
   void addArgument(StringRef name, Value v, bool isKeySide, bool isMask = false);
-  void addWorkspace(ArrayRef<Value> values, Type element);
+  LogicalResult addWorkspace(ArrayRef<Value> values, Type element);
 
   func::FuncOp entry;
   ModuleOp module;
@@ -863,7 +876,7 @@ void Entry::addArgument(StringRef name, Value v, bool isKeySide, bool isMask) {
 /// One workspace per (batch, head) for factors that are used together: their
 /// rows [P, NK] lie side by side, so a key and its value are one piece of
 /// memory. Rows of scalars are padded to 16 bytes for asynchronous copies.
-void Entry::addWorkspace(ArrayRef<Value> values, Type element) {
+LogicalResult Entry::addWorkspace(ArrayRef<Value> values, Type element) {
   std::string name = "ws" + std::to_string(workspaces.size());
   int64_t row = 0;
   for (Value v : values) {
@@ -873,6 +886,12 @@ void Entry::addWorkspace(ArrayRef<Value> values, Type element) {
   auto first = cast<RankedTensorType>(values[0].getType());
   int64_t pairs = first.getDimSize(2), keys = first.getDimSize(3);
   bool scalars = first.getRank() == 4;
+  double size = double(pairs) * roundUp(keys, 4) * row * 4;
+  if (size > double(int64_t(1) << 50))
+    return entry.emitError("G1: expected a workspace of at most 2^50 bytes a "
+                           "head, got ")
+           << pairs << " pairs of " << keys << " keys of " << row
+           << " channels";
   int64_t keyStride = scalars ? roundUp(keys, 4) : keys * row;
   int64_t offset = 0;
   for (Value v : values) {
@@ -896,6 +915,7 @@ void Entry::addWorkspace(ArrayRef<Value> values, Type element) {
   workspaces.push_back(b.getDictionaryAttr(
       {b.getNamedAttr("name", b.getStringAttr(name)),
        b.getNamedAttr("bytes_per_head", b.getI64IntegerAttr(bytes))}));
+  return success();
 }
 
 LogicalResult Entry::assignBuffers() {
@@ -983,14 +1003,15 @@ LogicalResult Entry::assignBuffers() {
       if (!buffers.count(v))
         (cast<RankedTensorType>(v.getType()).getRank() == 5 ? factors : scalars)
             .push_back(v);
-    if (!factors.empty())
-      addWorkspace(factors, element);
+    if (!factors.empty() && failed(addWorkspace(factors, element)))
+      return failure();
     for (Value v : scalars) {
       if (cast<RankedTensorType>(v.getType()).getShape().size() != 4 ||
           !cast<RankedTensorType>(v.getType()).getElementType().isF32())
         return kernel.emitOpError("expected results that are factors, their "
                                   "statistics, or the function's result");
-      addWorkspace(v, b.getF32Type());
+      if (failed(addWorkspace(v, b.getF32Type())))
+        return failure();
     }
     for (auto [inside, outside] :
          llvm::zip(yield.getOperands(), kernel.getResults()))

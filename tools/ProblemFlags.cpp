@@ -10,6 +10,8 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <cmath>
+
 using namespace monarch;
 namespace cl = llvm::cl;
 
@@ -123,8 +125,9 @@ static llvm::Error readNumber(const cl::opt<std::string> &flag, double &out) {
   if (!flag.getNumOccurrences())
     return llvm::Error::success();
   double v;
-  if (llvm::StringRef(flag).getAsDouble(v))
-    return makeError("--" + flag.ArgStr + ": expected a number, got '" + flag +
+  if (llvm::StringRef(flag).getAsDouble(v) || !std::isfinite(v) || v == 0)
+    return makeError("--" + flag.ArgStr +
+                     ": expected a finite number other than 0, got '" + flag +
                      "'");
   out = v;
   return llvm::Error::success();
@@ -147,9 +150,41 @@ static llvm::Error readExtents(const cl::opt<std::string> &flag, Extents &out) {
   return llvm::Error::success();
 }
 
+/// Every flag that states a part of a problem.
+static cl::Option *const allFlags[] = {
+    &workload,       &model,         &resolution,      &videoFrames,
+    &gridFlag,       &tokens,        &blockSize,       &padding,
+    &headsFlag,      &headDim,       &valueDim,        &batch,
+    &method,         &tile,          &blocks,          &iterations,
+    &scale,          &temperatureFloor, &recomputeFrames, &causalFrames,
+    &causalOffset,   &queryFrames,   &maxKvFrames,     &dtype,
+    &keyMask};
+
 bool monarch::hasProblemFlags() {
   return workload.getNumOccurrences() || model.getNumOccurrences() ||
          gridFlag.getNumOccurrences() || tokens.getNumOccurrences();
+}
+
+llvm::Error monarch::refuseProblemFlags(bool allowHeads) {
+  for (cl::Option *flag : allFlags)
+    if (flag->getNumOccurrences() && !(allowHeads && flag == &headsFlag))
+      return makeError("--" + flag->ArgStr +
+                       ": states a problem, but the input is a file");
+  return llvm::Error::success();
+}
+
+/// Flags that only one source of the grid reads are refused with any other.
+static llvm::Error checkSource(const cl::Option &source) {
+  const std::pair<const cl::Option *, const cl::Option *> owners[] = {
+      {&resolution, &model},
+      {&videoFrames, &model},
+      {&blockSize, &tokens},
+      {&padding, &tokens}};
+  for (auto [flag, owner] : owners)
+    if (flag->getNumOccurrences() && owner != &source)
+      return makeError("--" + flag->ArgStr + ": goes with --" + owner->ArgStr +
+                       ", got --" + source.ArgStr);
+  return llvm::Error::success();
 }
 
 /// Grid, heads and head size from the one source that was given.
@@ -164,6 +199,12 @@ static llvm::Error readGrid(Problem &p, std::string &defaultMethod) {
                      "a .mlir file, got " +
                      (sources ? llvm::Twine(sources) + " of them"
                               : llvm::Twine("none")));
+  const cl::Option &source = workload.getNumOccurrences() ? workload
+                             : model.getNumOccurrences()  ? model
+                             : gridFlag.getNumOccurrences() ? gridFlag
+                                                            : tokens;
+  if (auto e = checkSource(source))
+    return e;
   if (workload.getNumOccurrences()) {
     auto found = findWorkload(workload);
     if (!found)

@@ -29,6 +29,8 @@
 
 #include <chrono>
 
+#include <unistd.h>
+
 using namespace monarch;
 namespace cl = llvm::cl;
 
@@ -154,8 +156,13 @@ public:
     context.loadAllAvailableDialects();
     context.printOpOnDiagnostic(false);
     context.getDiagEngine().registerHandler([](mlir::Diagnostic &d) {
-      if (d.getSeverity() == mlir::DiagnosticSeverity::Error)
-        llvm::WithColor::error(llvm::errs(), "monarch-run") << d.str() << "\n";
+      if (d.getSeverity() != mlir::DiagnosticSeverity::Error)
+        return mlir::success();
+      // A place in a file where there is one; flags have none.
+      if (auto at = mlir::dyn_cast<mlir::FileLineColLoc>(d.getLocation()))
+        llvm::errs() << at.getFilename().getValue() << ":" << at.getLine()
+                     << ":" << at.getColumn() << ": ";
+      llvm::WithColor::error(llvm::errs(), "monarch-run") << d.str() << "\n";
       return mlir::success();
     });
   }
@@ -236,19 +243,15 @@ llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
     return makeError("--backend=cuda: " + error);
   Bundle compiled;
   if (!given) {
-    int device = 0, major = 0, minor = 0;
-    if (!d->check(d->deviceGet(&device, 0), "cuDeviceGet", error) ||
-        !d->check(d->deviceGetAttribute(&major, 75, device),
-                  "cuDeviceGetAttribute", error) ||
-        !d->check(d->deviceGetAttribute(&minor, 76, device),
-                  "cuDeviceGetAttribute", error))
+    int chip = d->computeCapability(0, error);
+    if (!chip)
       return makeError(error);
-    std::string chip = "sm_" + std::to_string(major * 10 + minor);
-    const Target *target = findTarget(
-        archFlag.empty() ? (major >= 9 ? chip + "a" : chip) : archFlag);
+    const Target *target =
+        archFlag.empty() ? targetForDevice(chip) : findTarget(archFlag);
     if (!target || !target->isGpu())
       return makeError("--target: expected a GPU that can be compiled for, got " +
-                       (archFlag.empty() ? chip : archFlag));
+                       (archFlag.empty() ? "sm_" + std::to_string(chip)
+                                         : archFlag));
     auto start = std::chrono::steady_clock::now();
     auto module = buildProblem(&context, p, *target);
     if (!module)
@@ -262,6 +265,7 @@ llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
   }
   PlanOptions options;
   options.arch = archFlag;
+  options.heads = given ? p.heads : 0;
   if (maxWorkspace)
     options.maxWorkspaceBytes = maxWorkspace;
   std::unique_ptr<Plan> plan =
@@ -353,6 +357,11 @@ static int fail(const llvm::Twine &message) {
   return 1;
 }
 
+/// Physical memory of this machine.
+static double hostMemoryBytes() {
+  return double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
+}
+
 static int runRandomProblems(Session &session) {
   int failures = 0;
   for (int i = 0; i < randomProblems; ++i) {
@@ -402,9 +411,24 @@ int main(int argc, char **argv) {
   if (!archFlag.empty() && backend == "host" && archFlag != "host")
     return fail("--target: expected host for --backend=host, got '" + archFlag +
                 "'");
+  for (auto [flag, least] : {std::pair<const cl::opt<int> *, int>{&repeats, 1},
+                             {&randomProblems, 1},
+                             {&firstSeed, 0}})
+    if (flag->getNumOccurrences() && *flag < least)
+      return fail("--" + flag->ArgStr + ": expected at least " +
+                  llvm::Twine(least) + ", got " + llvm::Twine(int(*flag)));
+  if (maxWorkspace.getNumOccurrences() &&
+      (maxWorkspace < 1 || backend != "cuda"))
+    return fail("--max-workspace: expected a number of bytes, for "
+                "--backend=cuda");
   Session session;
-  if (randomProblems)
+  if (randomProblems) {
+    if (hasProblemFlags() || inputProblem.getNumOccurrences() || json || bench ||
+        !outputFlag.empty())
+      return fail("--random-problems: makes its own problems; expected no "
+                  "problem, --json, --bench or --output with it");
     return runRandomProblems(session);
+  }
 
   Problem problem;
   Bundle bundle;
@@ -414,6 +438,8 @@ int main(int argc, char **argv) {
                          : "expected a .mlir file, a bundle, or a problem: "
                            "--workload, --model, --grid or --tokens");
   if (fromFile) {
+    if (llvm::Error e = refuseProblemFlags(/*allowHeads=*/true))
+      return fail(llvm::toString(std::move(e)));
     auto buffer = llvm::MemoryBuffer::getFile(inputProblem, false, false);
     if (!buffer)
       return fail("cannot read '" + inputProblem +
@@ -427,8 +453,8 @@ int main(int argc, char **argv) {
         return fail(inputProblem + ": " + error);
       problem = bundle.problem;
     } else {
-      auto module =
-          mlir::parseSourceString<mlir::ModuleOp>(bytes, &session.context);
+      auto module = mlir::parseSourceString<mlir::ModuleOp>(
+          bytes, &session.context, inputProblem);
       if (!module)
         return fail(inputProblem + ": cannot be parsed");
       auto read = readProblem(*module);
@@ -439,11 +465,7 @@ int main(int argc, char **argv) {
     auto heads = headsToRun(problem.heads);
     if (!heads)
       return fail(llvm::toString(heads.takeError()));
-    if (!isBundle)
-      problem.heads = *heads;
-    else if (*heads != problem.heads)
-      return fail("--heads: a bundle runs all of its " +
-                  llvm::Twine(problem.heads) + " heads");
+    problem.heads = *heads;
   } else {
     auto parsed = problemFromFlags();
     if (!parsed)
@@ -466,6 +488,19 @@ int main(int argc, char **argv) {
     return fail("--output: expected a .safetensors or .npy file, got '" +
                 outputFlag + "'");
 
+  // Tensors as elements; for the oracle as floats and its result as doubles.
+  bool oracle = verifyFlag.getNumOccurrences();
+  double in = double(problem.queryElements()) + problem.keyElements() +
+              problem.valueElements();
+  double bytes = in * (dtypeSize(problem.dtype) + 4 * oracle) +
+                 double(problem.outElements()) *
+                     (dtypeSize(problem.dtype) + 12 * oracle);
+  double most = hostMemoryBytes();
+  if (bytes > most)
+    return fail(llvm::formatv("the problem needs {0:f1} GiB of this machine's "
+                              "memory, which has {1:f1}; --heads takes fewer "
+                              "heads",
+                              bytes / 1073741824, most / 1073741824));
   auto inputs = makeInputs(problem, inputFlag);
   if (!inputs)
     return fail(llvm::toString(inputs.takeError()));

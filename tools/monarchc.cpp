@@ -97,6 +97,43 @@ static void printTable(const Bundle &bundle) {
       os << "ptxas, " << t.arch << ": " << t.ptxasLog;
 }
 
+/// Writes `text` to -o, whole or not at all.
+static int writeResult(llvm::StringRef text) {
+  llvm::Error e = llvm::writeToOutput(outputFile, [&](llvm::raw_ostream &out) {
+    out << text;
+    return llvm::Error::success();
+  });
+  std::string message = e ? llvm::toString(std::move(e)) : "";
+  llvm::outs().flush();
+  if (llvm::outs().has_error()) {
+    message = llvm::outs().error().message();
+    llvm::outs().clear_error(); // or the stream would abort at exit
+  }
+  if (!message.empty())
+    return fail("-o: cannot write '" + outputFile + "': " + message);
+  return 0;
+}
+
+/// Goes on from level `llvm` of a GPU: LLVM IR text, which names no target.
+static int compileLlvmIr(llvm::StringRef text,
+                         llvm::ArrayRef<const Target *> targets) {
+  if (targets.size() != 1 || !targets[0]->isGpu())
+    return fail("--target: expected one GPU, as LLVM IR names none");
+  if (emitFlag != "ptx" && emitFlag != "cubin")
+    return fail("--emit: expected ptx or cubin from LLVM IR, got '" + emitFlag +
+                "'");
+  llvm::Expected<std::string> ptx = emitPtxFromLlvmIr(text, *targets[0]);
+  if (!ptx)
+    return fail(inputFile + ": " + llvm::toString(ptx.takeError()));
+  if (emitFlag == "ptx")
+    return writeResult(*ptx);
+  auto assembled = assemble(*ptx, targets[0]->name.str());
+  if (!assembled)
+    return fail(llvm::toString(assembled.takeError()));
+  llvm::errs() << assembled->log;
+  return writeResult(assembled->cubin);
+}
+
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::SetVersionPrinter([](llvm::raw_ostream &os) {
@@ -135,9 +172,14 @@ int main(int argc, char **argv) {
   if (!outputFile.empty() && outputFile != "-" &&
       llvm::sys::fs::is_directory(outputFile))
     return fail("-o: cannot write '" + outputFile + "': it is a directory");
-  if (emitFlag == "cubin" && findPtxas().empty())
-    return fail("--emit=cubin: ptxas was not found (MONARCH_PTXAS, PATH, "
-                "/usr/local/cuda/bin)");
+  if (emitFlag == "cubin") {
+    llvm::Expected<std::string> ptxas = findPtxas();
+    if (!ptxas)
+      return fail("--emit=cubin: " + llvm::toString(ptxas.takeError()));
+    if (ptxas->empty())
+      return fail("--emit=cubin: ptxas was not found (MONARCH_PTXAS, PATH, "
+                  "/usr/local/cuda/bin)");
+  }
 
   mlir::DialectRegistry registry;
   registerAllDialects(registry);
@@ -146,9 +188,13 @@ int main(int argc, char **argv) {
   mlir::SourceMgrDiagnosticHandler handler(sources, &context, llvm::errs());
   // Remarks only on request, errors always; MLIR's own notes repeat the op.
   mlir::ScopedDiagnosticHandler filter(&context, [](mlir::Diagnostic &d) {
-    bool drop = d.getSeverity() == mlir::DiagnosticSeverity::Remark &&
-                !printRemarks;
-    return mlir::success(drop);
+    if (d.getSeverity() == mlir::DiagnosticSeverity::Remark)
+      return mlir::success(!printRemarks);
+    // What flags stated has no place in a file.
+    bool flags = mlir::isa<mlir::UnknownLoc>(d.getLocation());
+    if (flags && d.getSeverity() == mlir::DiagnosticSeverity::Error)
+      llvm::WithColor::error(llvm::errs(), "monarchc") << d.str() << "\n";
+    return mlir::success(flags);
   });
   context.printOpOnDiagnostic(false);
 
@@ -161,10 +207,14 @@ int main(int argc, char **argv) {
                          : "expected a .mlir file or a problem: --workload, "
                            "--model, --grid or --tokens (see --help)");
   if (fromFile) {
+    if (llvm::Error e = refuseProblemFlags(/*allowHeads=*/false))
+      return fail(llvm::toString(std::move(e)));
     auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(inputFile);
     if (!buffer)
       return fail("cannot read '" + inputFile +
                   "': " + buffer.getError().message());
+    if ((*buffer)->getBuffer().starts_with("; ModuleID"))
+      return compileLlvmIr((*buffer)->getBuffer(), targets);
     sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
     size_t count = std::max<size_t>(1, targets.size());
     for (size_t i = 0; i < count; ++i) {
@@ -187,8 +237,8 @@ int main(int argc, char **argv) {
     if (emitFlag == "bundle") {
       auto read = readProblem(*modules[0]);
       if (failed(read))
-        return fail("a bundle needs the problem: expected a file at level "
-                    "'problem'");
+        return fail("--emit=bundle: the file does not say which problem it "
+                    "solves");
       problem = *read;
     }
   } else {
@@ -268,12 +318,5 @@ int main(int argc, char **argv) {
       }
     }
   }
-  if (llvm::Error e = llvm::writeToOutput(
-          outputFile, [&](llvm::raw_ostream &out) {
-            out << result;
-            return llvm::Error::success();
-          }))
-    return fail("-o: cannot write '" + outputFile +
-                "': " + llvm::toString(std::move(e)));
-  return 0;
+  return writeResult(result);
 }

@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include <cstring>
+#include <set>
 
 using namespace monarch;
 using Json = nlohmann::ordered_json;
@@ -204,6 +205,30 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
   return out + rest;
 }
 
+/// What a loader relies on and a valid checksum does not promise.
+static std::string findFault(const TargetImage &t) {
+  if (t.arch.compare(0, 3, "sm_") != 0)
+    return "expected a target sm_NN, got '" + t.arch + "'";
+  std::set<std::string> buffers = {"query", "key", "value", "out"};
+  for (const WorkspaceImage &w : t.workspaces) {
+    if (w.bytesPerHead < 1 || w.bytesPerHead > int64_t(1) << 50)
+      return "workspace '" + w.name + "' has an impossible size";
+    buffers.insert(w.name);
+  }
+  for (const KernelImage &k : t.kernels) {
+    if (k.programs < 1 || k.programs > INT32_MAX || k.threads < 1 ||
+        k.threads > 1024 || k.sharedBytes < 0 || k.sharedBytes > 1 << 20)
+      return "kernel '" + k.name + "' has an impossible launch";
+    if (k.arguments.size() > maxKernelArguments)
+      return "kernel '" + k.name + "' has too many arguments";
+    for (const KernelArgument &a : k.arguments)
+      if (!buffers.count(a.buffer) || a.offsetBytes < 0)
+        return "kernel '" + k.name + "' wants unknown buffer '" + a.buffer +
+               "'";
+  }
+  return "";
+}
+
 bool monarch::looksLikeBundle(const std::string &bytes) {
   return bytes.size() >= 7 && std::memcmp(bytes.data(), magic, 7) == 0;
 }
@@ -266,6 +291,8 @@ bool monarch::parseBundle(const std::string &bytes, Bundle &bundle,
       }
       for (const Json &jw : jt.at("workspaces"))
         t.workspaces.push_back({jw.at("name"), jw.at("bytes_per_head")});
+      if (std::string wrong = findFault(t); !wrong.empty())
+        return fail(wrong);
       t.ptx = blob(jt.at("ptx"));
       t.cubin = blob(jt.at("cubin"));
       t.ptxasLog = jt.at("ptxas_log");

@@ -7,9 +7,9 @@
 using namespace monarch;
 
 static constexpr char axisNames[3] = {'f', 'h', 'w'};
-/// Token counts stay far under 2^63 when multiplied by head counts and bytes.
+/// Token counts, padding included, fit the 32-bit indices of GPU kernels.
 static constexpr int64_t maxExtent = int64_t(1) << 24;
-static constexpr int64_t maxTokens = int64_t(1) << 31;
+static constexpr int64_t maxTokens = int64_t(1) << 30;
 
 static std::string axesOf(const Blocking &b, bool row) {
   std::string s;
@@ -61,6 +61,14 @@ std::string Geometry::verify() const {
       return std::string("G1: expected tile ") + names[x] + " in 1.." +
              str(limit) + ", got " + str(tile[x]);
   }
+  double padded = 1;
+  for (int x = 0; x < 3; ++x)
+    padded *= double(roundUp(grid[x], tile[x]));
+  if (padded > double(maxTokens))
+    return "G3: expected at most " + str(maxTokens) +
+           " tokens with padding, got tiles of " + str(tile[0]) + "x" +
+           str(tile[1]) + "x" + str(tile[2]) + " on a grid of " +
+           str(keyFrames) + "x" + str(height) + "x" + str(width);
   if (sequenceTokens < 0 || padBefore < 0)
     return "G3: expected non-negative sequence tokens and padding";
   if (sequenceTokens) {

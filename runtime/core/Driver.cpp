@@ -63,6 +63,18 @@ const CudaDriver *CudaDriver::get(std::string &error) {
   return nullptr;
 }
 
+int CudaDriver::computeCapability(int device, std::string &error) const {
+  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR.
+  int handle = 0, major = 0, minor = 0;
+  if (!check(deviceGet(&handle, device), "cuDeviceGet", error) ||
+      !check(deviceGetAttribute(&major, 75, handle), "cuDeviceGetAttribute",
+             error) ||
+      !check(deviceGetAttribute(&minor, 76, handle), "cuDeviceGetAttribute",
+             error))
+    return 0;
+  return major * 10 + minor;
+}
+
 bool CudaDriver::check(Result result, const char *what,
                        std::string &error) const {
   if (result == 0)

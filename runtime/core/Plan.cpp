@@ -9,8 +9,7 @@
 
 using namespace monarch;
 
-// CUdevice_attribute and CUfunction_attribute values (CUDA Driver API).
-static constexpr int attributeMajor = 75, attributeMinor = 76;
+// CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES (CUDA Driver API).
 static constexpr int attributeMaxDynamicShared = 8;
 
 struct Plan::Impl {
@@ -22,6 +21,8 @@ struct Plan::Impl {
   std::vector<void *> functions;
   uint64_t workspace = 0;
   int64_t workspaceBytes = 0, group = 1;
+  int64_t heads = 0; ///< that are run, of the problem's
+  int64_t range = 0; ///< consecutive (batch, head) pairs that are run
   std::map<std::string, uint64_t> workspaceAt;
 
   ~Impl() {
@@ -49,7 +50,7 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
   const CudaDriver *d = impl->driver = CudaDriver::get(error);
   if (!d)
     return nullptr;
-  int count = 0, major = 0, minor = 0;
+  int count = 0;
   if (!d->check(d->deviceGetCount(&count), "cuDeviceGetCount", error))
     return nullptr;
   if (options.device < 0 || options.device >= count) {
@@ -58,15 +59,12 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
     return nullptr;
   }
   if (!d->check(d->deviceGet(&impl->device, options.device), "cuDeviceGet",
-                error) ||
-      !d->check(d->deviceGetAttribute(&major, attributeMajor, impl->device),
-                "cuDeviceGetAttribute", error) ||
-      !d->check(d->deviceGetAttribute(&minor, attributeMinor, impl->device),
-                "cuDeviceGetAttribute", error))
+                error))
     return nullptr;
-  int chip = major * 10 + minor;
-  const TargetImage *target =
-      selectTarget(bundle, options.arch, chip, error);
+  int chip = d->computeCapability(options.device, error);
+  if (!chip)
+    return nullptr;
+  const TargetImage *target = selectTarget(bundle, options.arch, chip, error);
   if (!target)
     return nullptr;
   impl->target = *target;
@@ -94,11 +92,21 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
   int64_t perHead = 0;
   for (const WorkspaceImage &w : impl->target.workspaces)
     perHead += roundUp(w.bytesPerHead, 256);
-  int64_t total = impl->problem.batch * impl->problem.heads;
+  if (options.heads < 0 || options.heads > impl->problem.heads) {
+    error = "heads: expected 0.." + std::to_string(impl->problem.heads) +
+            ", got " + std::to_string(options.heads);
+    return nullptr;
+  }
+  impl->heads = options.heads ? options.heads : impl->problem.heads;
+  // All heads of all batch entries are one range; some of them are one a batch.
+  int64_t total = impl->heads == impl->problem.heads
+                      ? impl->problem.batch * impl->heads
+                      : impl->heads;
+  impl->range = total;
   impl->group = total;
   if (perHead)
-    impl->group = std::clamp<int64_t>(options.maxWorkspaceBytes / perHead, 1,
-                                      total);
+    impl->group =
+        std::clamp<int64_t>(options.maxWorkspaceBytes / perHead, 1, total);
   // Groups of even size: the last one fills the chip as well as the others.
   impl->group = ceilDiv(total, ceilDiv(total, impl->group));
   impl->group = std::min<int64_t>(impl->group, 65535); // grid.y
@@ -130,8 +138,8 @@ public:
   }
 
 private:
-  // query, key, value: pointer, frames and five strides each; out; factors.
-  static constexpr int capacity = 64;
+  // Pointer, frames and five strides a buffer; frames, group begin and count.
+  static constexpr int capacity = 7 * int(maxKernelArguments) + 3;
   uint64_t values[capacity]; // 4-byte arguments are read from the low half
   void *list[capacity];
   int count = 0;
@@ -158,7 +166,8 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
   const Geometry &g = impl->problem.geometry;
   if (!checkTensor("query", t.query, error) ||
       !checkTensor("key", t.key, error) ||
-      !checkTensor("value", t.value, error) || !checkTensor("out", t.out, error))
+      !checkTensor("value", t.value, error) ||
+      !checkTensor("out", t.out, error))
     return false;
   int64_t frames = impl->problem.dynamicKeyFrames ? t.keyFrames : g.keyFrames;
   if (frames < 1 || frames > g.keyFrames) {
@@ -171,41 +180,45 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
     return false;
   int64_t h = g.sequenceTokens ? 1 : g.height;
   int64_t w = g.sequenceTokens ? g.sequenceTokens : g.width;
-  int64_t total = impl->problem.batch * impl->problem.heads;
-  for (int64_t begin = 0; begin < total; begin += impl->group) {
-    int64_t count = std::min(impl->group, total - begin);
-    for (size_t i = 0; i < impl->functions.size(); ++i) {
-      const KernelImage &k = impl->target.kernels[i];
-      Arguments arguments;
-      for (const KernelArgument &a : k.arguments) {
-        auto ws = impl->workspaceAt.find(a.buffer);
-        if (ws != impl->workspaceAt.end()) {
-          arguments.add(ws->second + a.offsetBytes);
-          continue;
+  int64_t pairs = impl->problem.batch * impl->problem.heads;
+  for (int64_t first = 0; first < pairs;
+       first += std::max(impl->range, impl->problem.heads)) {
+    for (int64_t begin = first; begin < first + impl->range;
+         begin += impl->group) {
+      int64_t count = std::min(impl->group, first + impl->range - begin);
+      for (size_t i = 0; i < impl->functions.size(); ++i) {
+        const KernelImage &k = impl->target.kernels[i];
+        Arguments arguments;
+        for (const KernelArgument &a : k.arguments) {
+          auto ws = impl->workspaceAt.find(a.buffer);
+          if (ws != impl->workspaceAt.end()) {
+            arguments.add(ws->second + a.offsetBytes);
+            continue;
+          }
+          const TensorRef &ref = a.buffer == "query"   ? t.query
+                                 : a.buffer == "key"   ? t.key
+                                 : a.buffer == "value" ? t.value
+                                                       : t.out;
+          arguments.add(reinterpret_cast<uint64_t>(ref.data));
+          bool isKeySide = a.buffer == "key" || a.buffer == "value";
+          if (isKeySide && k.dynamicFrames)
+            arguments.add(frames);
+          for (int64_t stride :
+               {ref.batchStride, h * w * ref.tokenStride, w * ref.tokenStride,
+                ref.tokenStride, ref.headStride})
+            arguments.add(stride);
         }
-        const TensorRef &ref = a.buffer == "query" ? t.query
-                               : a.buffer == "key" ? t.key
-                               : a.buffer == "value" ? t.value
-                                                     : t.out;
-        arguments.add(reinterpret_cast<uint64_t>(ref.data));
-        bool isKeySide = a.buffer == "key" || a.buffer == "value";
-        if (isKeySide && k.dynamicFrames)
+        if (k.dynamicFrames)
           arguments.add(frames);
-        for (int64_t stride :
-             {ref.batchStride, h * w * ref.tokenStride, w * ref.tokenStride,
-              ref.tokenStride, ref.headStride})
-          arguments.add(stride);
+        arguments.add(begin);
+        arguments.add(count);
+        if (!d->check(d->launchKernel(impl->functions[i], unsigned(k.programs),
+                                      unsigned(count), 1, unsigned(k.threads),
+                                      1, 1, unsigned(k.sharedBytes), stream,
+                                      arguments.pointers(), nullptr),
+                      ("launching " + k.name).c_str(), error))
+          return false;
       }
-      if (k.dynamicFrames)
-        arguments.add(frames);
-      arguments.add(begin);
-      arguments.add(count);
-      if (!d->check(d->launchKernel(impl->functions[i], unsigned(k.programs),
-                                    unsigned(count), 1, unsigned(k.threads), 1,
-                                    1, unsigned(k.sharedBytes), stream,
-                                    arguments.pointers(), nullptr),
-                    ("launching " + k.name).c_str(), error))
-        return false;
     }
   }
   return true;

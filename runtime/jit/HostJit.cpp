@@ -59,7 +59,7 @@ llvm::Error makeError(const llvm::Twine &message) {
 } // namespace
 
 struct HostProgram::Impl {
-  int64_t batch, heads;
+  int64_t batch, heads, maxKeyFrames;
   std::vector<Workspace> workspaces;
   std::vector<Launch> launches;
   std::unique_ptr<ExecutionEngine> engine;
@@ -79,6 +79,7 @@ llvm::Error HostProgram::Impl::readPlan(ModuleOp module) {
     return makeError("the module's launch plan cannot be read");
   batch = plan->batch;
   heads = plan->heads;
+  maxKeyFrames = plan->maxKeyFrames;
   for (const LaunchPlan::Workspace &ws : plan->workspaces)
     workspaces.push_back({ws.name, ws.bytesPerHead});
   for (const LaunchPlan::Launch &launch : plan->launches) {
@@ -186,6 +187,21 @@ llvm::Error HostProgram::run(const AttentionTensors &tensors,
     return makeError("expected heads in 0.." + llvm::Twine(impl->heads) +
                      ", got " + llvm::Twine(headBegin) + ".." +
                      llvm::Twine(headEnd));
+  for (auto [ref, name] :
+       {std::pair(&tensors.query, "query"), {&tensors.key, "key"},
+        {&tensors.value, "value"}, {&tensors.out, "out"}})
+    if (!ref->data)
+      return makeError("expected a tensor " + llvm::Twine(name) + ", got null");
+  for (const Launch &l : impl->launches) {
+    if (l.dynamicFrames &&
+        (tensors.keyFrames < 1 || tensors.keyFrames > impl->maxKeyFrames))
+      return makeError("expected key frames in 1.." +
+                       llvm::Twine(impl->maxKeyFrames) + ", got " +
+                       llvm::Twine(tensors.keyFrames));
+    for (const Argument &a : l.arguments)
+      if (a.buffer == "key_mask" && !tensors.keyMask)
+        return makeError("expected a key mask, got null");
+  }
   if (!threads)
     threads = std::max(1u, std::thread::hardware_concurrency());
   llvm::StringMap<void *> memory;

@@ -18,6 +18,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 
 using namespace monarch;
@@ -168,6 +169,34 @@ TEST(Host, NaNStaysInItsHead) {
         EXPECT_EQ(std::isnan(out[(t * 2 + h) * 16 + d]),
                   t >= 40 && h == 1 && d == 3)
             << t << " " << h << " " << d;
+}
+
+// G3: keys that the mask takes out have no influence, whatever they hold.
+TEST(Host, MaskedKeysMayHoldAnything) {
+  for (bool vmonarch : {false, true}) {
+    Problem p;
+    Geometry &g = p.geometry;
+    g.keyFrames = g.queryFrames = 2;
+    g.height = 4;
+    g.width = 5;
+    g.tile = {vmonarch ? 2 : 1, 4, 5};
+    g.blocks = *Blocking::parse(vmonarch ? "f" : "fh", vmonarch ? "hw" : "w");
+    p.heads = 1;
+    p.headDim = p.valueDim = 16;
+    p.dtype = DType::F32;
+    p.keyMask = true;
+    p.iterations = vmonarch ? 2 : 1;
+    p.recomputeFrames = vmonarch ? 1 : 0;
+    Case c = makeCase(p, 2, 5, Data::Gaussian);
+    c.mask[7] = c.mask[23] = 0;
+    for (int64_t token : {7, 23})
+      for (int64_t d = 0; d < 16; ++d) {
+        float k = std::nanf(""), v = std::numeric_limits<float>::infinity();
+        std::memcpy(&c.key[(token * 16 + d) * 4], &k, 4);
+        std::memcpy(&c.value[(token * 16 + d) * 4], &v, 4);
+      }
+    check(c);
+  }
 }
 
 // Free batch, token and head strides: a tensor inside a larger one.

@@ -135,3 +135,26 @@ TEST(Bundle, TargetForAChip) {
   EXPECT_TRUE(isNative(b.targets[2], 90));
   EXPECT_FALSE(isNative(b.targets[0], 90));
 }
+
+TEST(Bundle, ImpossibleKernelsAreRefused) {
+  auto refused = [](auto change) {
+    Bundle b = example(), read;
+    change(b.targets[0]);
+    std::string error;
+    EXPECT_FALSE(parseBundle(serializeBundle(b), read, error));
+    return error;
+  };
+  using T = TargetImage;
+  EXPECT_EQ(refused([](T &t) { t.arch = "gfx942"; }),
+            "bundle: expected a target sm_NN, got 'gfx942'");
+  EXPECT_EQ(refused([](T &t) { t.kernels[0].threads = 0; }),
+            "bundle: kernel 'r_step' has an impossible launch");
+  EXPECT_EQ(refused([](T &t) { t.kernels[0].arguments[1].buffer = "ws7"; }),
+            "bundle: kernel 'r_step' wants unknown buffer 'ws7'");
+  EXPECT_EQ(refused([](T &t) {
+              t.kernels[0].arguments.resize(9, {"query", 0});
+            }),
+            "bundle: kernel 'r_step' has too many arguments");
+  EXPECT_EQ(refused([](T &t) { t.workspaces[0].bytesPerHead = -1; }),
+            "bundle: workspace 'ws0' has an impossible size");
+}

@@ -16,6 +16,8 @@ namespace monarch {
 
 /// Version of the kernels' argument convention.
 inline constexpr int abiVersion = 1;
+/// Most memref arguments of a kernel that a loader has to take.
+inline constexpr size_t maxKernelArguments = 8;
 
 /// One memref argument of a kernel: which buffer, from which byte on.
 struct KernelArgument {

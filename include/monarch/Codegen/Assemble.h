@@ -18,8 +18,8 @@ struct Assembled {
 };
 
 /// Path of ptxas: MONARCH_PTXAS, else in PATH, else in /usr/local/cuda/bin;
-/// empty when there is none.
-std::string findPtxas();
+/// empty when there is none. An error when MONARCH_PTXAS names no program.
+llvm::Expected<std::string> findPtxas();
 
 /// Runs ptxas on PTX text. A failure carries its stderr and the command.
 llvm::Expected<Assembled> assemble(const std::string &ptx,

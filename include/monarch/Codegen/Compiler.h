@@ -22,9 +22,8 @@ mlir::OwningOpRef<mlir::ModuleOp>
 buildProblem(mlir::MLIRContext *context, const Problem &problem,
              const Target &target);
 
-/// The problem of a module at level `problem`, which a tool needs to make
-/// inputs; failure after a diagnostic when the module holds another number of
-/// attention ops than one.
+/// The problem of a module at any level, from its attention op or from the
+/// `monarch.problem` that lowering leaves behind; failure after a diagnostic.
 mlir::FailureOr<Problem> readProblem(mlir::ModuleOp module);
 
 /// The level a module is at: its `monarch.level`, or `problem`.
@@ -34,6 +33,9 @@ Level levelOf(mlir::ModuleOp module);
 /// level behind the module's own, or one the target does not have, is an error.
 mlir::LogicalResult lowerTo(mlir::ModuleOp module, Level to);
 
+/// Checks that the module names a target of the table, with its capabilities.
+mlir::LogicalResult checkTarget(mlir::ModuleOp module);
+
 /// A module at level `nvvm`, lowered to the LLVM dialect in place.
 mlir::LogicalResult lowerNvvmToLlvm(mlir::ModuleOp module);
 /// A module at level `host`, lowered to the LLVM dialect in place.
@@ -42,6 +44,9 @@ mlir::LogicalResult lowerHostToLlvm(mlir::ModuleOp module);
 /// LLVM IR and PTX of a GPU module that lowerNvvmToLlvm has made.
 mlir::FailureOr<std::string> emitLlvmIr(mlir::ModuleOp module);
 mlir::FailureOr<std::string> emitPtx(mlir::ModuleOp module);
+/// PTX of LLVM IR text that emitLlvmIr gave for the same target.
+llvm::Expected<std::string> emitPtxFromLlvmIr(llvm::StringRef text,
+                                              const Target &target);
 
 } // namespace monarch
 

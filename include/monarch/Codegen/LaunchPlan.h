@@ -25,6 +25,7 @@ struct LaunchPlan {
     std::vector<Argument> arguments;
   };
   int64_t batch = 0, heads = 0;
+  int64_t maxKeyFrames = 0;
   std::vector<Workspace> workspaces;
   std::vector<Launch> launches;
 };

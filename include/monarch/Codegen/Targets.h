@@ -27,6 +27,9 @@ struct Target {
 llvm::ArrayRef<Target> allTargets();
 /// Null when there is no such target.
 const Target *findTarget(llvm::StringRef name);
+/// The best target that code can be compiled for on a chip of compute
+/// capability `chip` (90 for 9.0); null when there is none.
+const Target *targetForDevice(int chip);
 TargetAttr targetAttr(mlir::MLIRContext *context, const Target &target);
 
 } // namespace monarch

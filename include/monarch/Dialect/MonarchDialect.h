@@ -27,6 +27,8 @@ namespace monarch {
 inline constexpr llvm::StringLiteral targetAttrName = "monarch.target";
 /// Name of the module attribute that says which level the module is at.
 inline constexpr llvm::StringLiteral levelAttrName = "monarch.level";
+/// Name of the module attribute that keeps the problem at lower levels.
+inline constexpr llvm::StringLiteral problemAttrName = "monarch.problem";
 /// Name of the module attribute with the launch plan (see docs/abi.md).
 inline constexpr llvm::StringLiteral planAttrName = "monarch.plan";
 } // namespace monarch

@@ -47,6 +47,9 @@ struct CudaDriver {
   /// The driver, or null with the reason in `error`. Thread-safe.
   static const CudaDriver *get(std::string &error);
 
+  /// Compute capability of a device, 90 for 9.0; 0 with the reason in `error`.
+  int computeCapability(int device, std::string &error) const;
+
   /// Appends what the driver calls `result` to `what`; true on success.
   bool check(Result result, const char *what, std::string &error) const;
 };

@@ -20,6 +20,9 @@ struct PlanOptions {
   /// Which of the bundle's targets to run; empty chooses the best that the
   /// device can run.
   std::string arch;
+  /// How many heads of each batch entry to run, 0 for all of the bundle's. The
+  /// tensors then hold that many.
+  int64_t heads = 0;
   /// Most bytes of workspace: heads are run in groups that fit it. At least one
   /// head's workspace is always taken.
   int64_t maxWorkspaceBytes = int64_t(1) << 30;

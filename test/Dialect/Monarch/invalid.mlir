@@ -17,7 +17,7 @@
 
 // -----
 
-// expected-error @below {{G1: expected at most 2147483648 tokens, got grid 16777216x16777216x1}}
+// expected-error @below {{G1: expected at most 1073741824 tokens, got grid 16777216x16777216x1}}
 #g = #monarch.geometry<grid = [16777216, 16777216, 1], tile = [1, 1, 1], blocks = (fh, w)>
 
 // -----
@@ -136,7 +136,7 @@ func.func @f(%q: tensor<1x72x2x64xbf16>, %k: tensor<1x72x2x64xbf16>, %v: tensor<
 
 #g = #monarch.geometry<grid = [3, 4, 6], tile = [1, 4, 6], blocks = (fh, w)>
 func.func @f(%q: tensor<1x72x2x64xbf16>, %k: tensor<1x72x2x64xbf16>, %v: tensor<1x72x2x64xbf16>) {
-  // expected-error @below {{expected iterations of at least 1, got 0}}
+  // expected-error @below {{expected iterations in 1..64, got 0}}
   %o = monarch.attention %q, %k, %v on #g {scale = 1.0 : f64, iterations = 0 : i64} : tensor<1x72x2x64xbf16>, tensor<1x72x2x64xbf16>, tensor<1x72x2x64xbf16> -> tensor<1x72x2x64xbf16>
   return
 }
