@@ -35,8 +35,7 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
         function->getAttrOfType<ScheduleAttr>(tile::scheduleAttrName);
     auto programs = function->getAttrOfType<IntegerAttr>("monarch.programs");
     auto shared = function->getAttrOfType<IntegerAttr>("monarch.shared_bytes");
-    auto threads =
-        function->getAttrOfType<DenseI32ArrayAttr>("nvvm.reqntid");
+    auto threads = function->getAttrOfType<DenseI32ArrayAttr>("nvvm.reqntid");
     if (!schedule || !programs || !shared || !threads || threads.empty())
       return function.emitError("expected attributes '")
              << tile::scheduleAttrName

@@ -32,8 +32,8 @@ OwningOpRef<ModuleOp> monarch::buildProblem(MLIRContext *context,
   OpBuilder b(context);
   Location loc = b.getUnknownLoc();
   const Geometry &g = p.geometry;
-  auto geometry = GeometryAttr::getChecked(
-      [&] { return emitError(loc); }, context, g);
+  auto geometry =
+      GeometryAttr::getChecked([&] { return emitError(loc); }, context, g);
   if (!geometry)
     return {};
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
@@ -64,8 +64,7 @@ OwningOpRef<ModuleOp> monarch::buildProblem(MLIRContext *context,
       b.getI64IntegerAttr(p.iterations), b.getF64FloatAttr(p.effectiveScale()),
       b.getF64FloatAttr(p.temperatureFloor),
       b.getI64IntegerAttr(p.recomputeFrames),
-      b.getI64IntegerAttr(p.causalFrames),
-      b.getI64IntegerAttr(p.causalOffset));
+      b.getI64IntegerAttr(p.causalFrames), b.getI64IntegerAttr(p.causalOffset));
   func::ReturnOp::create(b, loc, op.getResult());
   if (failed(verify(*module)))
     return {};
@@ -73,8 +72,8 @@ OwningOpRef<ModuleOp> monarch::buildProblem(MLIRContext *context,
 }
 
 /// Keeps the problem of the module's one attention op as the module attribute
-/// `monarch.problem`, a copy of the op's types and attributes: lower levels have
-/// no such op, and a bundle needs it.
+/// `monarch.problem`, a copy of the op's types and attributes: lower levels
+/// have no such op, and a bundle needs it.
 static void recordProblem(ModuleOp module) {
   SmallVector<AttentionOp> ops;
   module.walk([&](AttentionOp op) { ops.push_back(op); });

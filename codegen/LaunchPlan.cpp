@@ -30,7 +30,8 @@ public:
                   int64_t least) {
     auto attr = d.getAs<IntegerAttr>(key);
     if (!attr || attr.getInt() < least) {
-      expect(("an integer '" + key + "' of at least " + Twine(least)).str(), in);
+      expect(("an integer '" + key + "' of at least " + Twine(least)).str(),
+             in);
       return least;
     }
     return attr.getInt();

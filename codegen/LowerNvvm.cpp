@@ -130,7 +130,8 @@ FailureOr<std::string> monarch::emitLlvmIr(ModuleOp module) {
   return text;
 }
 
-/// Through the text of level `llvm`, so that going on from a file gives the same.
+/// Through the text of level `llvm`, so that going on from a file gives the
+/// same.
 FailureOr<std::string> monarch::emitPtx(ModuleOp module) {
   FailureOr<std::string> text = emitLlvmIr(module);
   if (failed(text))
@@ -143,8 +144,8 @@ FailureOr<std::string> monarch::emitPtx(ModuleOp module) {
   return std::move(*ptx);
 }
 
-llvm::Expected<std::string>
-monarch::emitPtxFromLlvmIr(llvm::StringRef text, const Target &target) {
+llvm::Expected<std::string> monarch::emitPtxFromLlvmIr(llvm::StringRef text,
+                                                       const Target &target) {
   auto fail = [](const llvm::Twine &message) {
     return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
   };
@@ -160,9 +161,8 @@ monarch::emitPtxFromLlvmIr(llvm::StringRef text, const Target &target) {
   if (!machine)
     return fail("no NVPTX backend: " + error);
   if (module->getTargetTriple() != machine->getTargetTriple())
-    return fail("expected LLVM IR for " +
-                machine->getTargetTriple().str() + ", got '" +
-                module->getTargetTriple().str() + "'");
+    return fail("expected LLVM IR for " + machine->getTargetTriple().str() +
+                ", got '" + module->getTargetTriple().str() + "'");
   llvm::SmallString<0> out;
   llvm::raw_svector_ostream os(out);
   llvm::legacy::PassManager pm;

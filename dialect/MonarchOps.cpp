@@ -68,8 +68,8 @@ static FailureOr<Sizes> readQuery(Operation *op, Value query,
            << "expected query elements f16, bf16 or f32, got " << e;
   for (int x : {0, 2, 3})
     if (type.getDimSize(x) < 1)
-      return op->emitOpError() << "expected query without empty dimensions, got "
-                               << type;
+      return op->emitOpError()
+             << "expected query without empty dimensions, got " << type;
   return Sizes{type.getDimSize(0), type.getDimSize(2), type.getDimSize(3)};
 }
 
@@ -94,8 +94,8 @@ static LogicalResult checkKeys(Operation *op, const Geometry &g, Sizes s,
              << " elements " << element << " as in query, got "
              << getElementTypeOrSelf(operand.getType());
   if (mask) {
-    if (failed(checkShape(op, "G3", "key_mask", mask,
-                          {s.batch, g.keyTokens()})))
+    if (failed(
+            checkShape(op, "G3", "key_mask", mask, {s.batch, g.keyTokens()})))
       return failure();
     if (!getElementTypeOrSelf(mask.getType()).isInteger(1))
       return op->emitOpError() << "expected key_mask elements i1, got "
@@ -130,8 +130,7 @@ static LogicalResult checkCausal(Operation *op, const Geometry &g,
     return op->emitOpError()
            << "A4: expected causal_offset 0 without causal_frames, got "
            << offset;
-  if (offset < 0 || offset % g.tile[0] ||
-      offset + g.queryFrames > g.keyFrames)
+  if (offset < 0 || offset % g.tile[0] || offset + g.queryFrames > g.keyFrames)
     return op->emitOpError()
            << "A4: expected causal_offset to be a multiple of the tile's "
            << g.tile[0] << " frames in 0.." << g.keyFrames - g.queryFrames
@@ -177,8 +176,8 @@ LogicalResult AttentionOp::verify() {
   if (failed(s))
     return failure();
   Type element = getElementTypeOrSelf(getQuery().getType());
-  if (failed(checkKeys(*this, g, *s, element, getKey(), getValue(),
-                       getKeyMask())))
+  if (failed(
+          checkKeys(*this, g, *s, element, getKey(), getValue(), getKeyMask())))
     return failure();
   int64_t dv = cast<RankedTensorType>(getValue().getType()).getDimSize(3);
   if (failed(checkShape(*this, "G1", "result", getResult(),
@@ -281,8 +280,8 @@ LogicalResult RStepOp::verify() {
     return emitOpError() << "expected result y exactly when value is given";
   if (getY()) {
     int64_t dv = cast<RankedTensorType>(getValue().getType()).getDimSize(3);
-    if (failed(checkShape(*this, "G1", "result y", getY(),
-                          factorShape(g, s, dv))))
+    if (failed(
+            checkShape(*this, "G1", "result y", getY(), factorShape(g, s, dv))))
       return failure();
   }
   if (getCL() &&
@@ -293,9 +292,10 @@ LogicalResult RStepOp::verify() {
            << "A6: expected softmax two_pass, one_tile or online, got '"
            << getSoftmax() << "'";
   if ((getSoftmax() == "two_pass") != !getCL())
-    return emitOpError() << "A6: expected result cL exactly when the entropy is "
-                            "fused (softmax one_tile or online), got softmax '"
-                         << getSoftmax() << "'";
+    return emitOpError()
+           << "A6: expected result cL exactly when the entropy is "
+              "fused (softmax one_tile or online), got softmax '"
+           << getSoftmax() << "'";
   return success();
 }
 
@@ -332,8 +332,8 @@ LogicalResult LStepOp::verify() {
     return failure();
   auto y = cast<RankedTensorType>(getY().getType());
   int64_t dv = y.getRank() == 5 ? y.getDimSize(4) : -1;
-  if (failed(checkShape(*this, "A1", "values y", getY(),
-                        factorShape(g, s, dv))))
+  if (failed(
+          checkShape(*this, "A1", "values y", getY(), factorShape(g, s, dv))))
     return failure();
   return checkShape(*this, "G1", "result", getResult(),
                     {s.batch, g.queryTokens(), s.heads, dv});

@@ -55,10 +55,9 @@ Attribute LayoutAttr::parse(AsmParser &parser, Type) {
   StringRef kind;
   int64_t warps = 0;
   auto loc = parser.getCurrentLocation();
-  if (parser.parseLess() || parser.parseKeyword(&kind) ||
-      parser.parseComma() || parser.parseKeyword("warps") ||
-      parser.parseEqual() || parser.parseInteger(warps) ||
-      parser.parseGreater())
+  if (parser.parseLess() || parser.parseKeyword(&kind) || parser.parseComma() ||
+      parser.parseKeyword("warps") || parser.parseEqual() ||
+      parser.parseInteger(warps) || parser.parseGreater())
     return {};
   return parser.getChecked<LayoutAttr>(loc, parser.getContext(), kind, warps);
 }
@@ -90,15 +89,15 @@ static LogicalResult verifyAddress(Operation *op, MemRefType memory,
                                    ArrayRef<bool> inBounds,
                                    int64_t rowIndices) {
   if (map.getNumSymbols() || map.getNumDims() != operands + 1)
-    return op->emitOpError() << "expected map with " << operands + 1
-                             << " dimensions (the indices, then the row) and "
-                                "no symbols, got "
-                             << map.getNumDims() << " and "
-                             << map.getNumSymbols();
+    return op->emitOpError()
+           << "expected map with " << operands + 1
+           << " dimensions (the indices, then the row) and "
+              "no symbols, got "
+           << map.getNumDims() << " and " << map.getNumSymbols();
   if (map.getNumResults() != rowIndices)
-    return op->emitOpError() << "expected map with " << rowIndices
-                             << " results for " << memory << ", got "
-                             << map.getNumResults();
+    return op->emitOpError()
+           << "expected map with " << rowIndices << " results for " << memory
+           << ", got " << map.getNumResults();
   if (static_cast<int64_t>(inBounds.size()) != rowIndices)
     return op->emitOpError() << "expected in_bounds with " << rowIndices
                              << " entries, got " << inBounds.size();
@@ -106,18 +105,18 @@ static LogicalResult verifyAddress(Operation *op, MemRefType memory,
 }
 
 template <typename Op>
-static LogicalResult verifyMove(Op op, MemRefType memory,
-                                RankedTensorType tile, int64_t offset) {
+static LogicalResult verifyMove(Op op, MemRefType memory, RankedTensorType tile,
+                                int64_t offset) {
   if (tile.getRank() < 1 || tile.getRank() > 2 || !tile.hasStaticShape())
-    return op.emitOpError() << "expected a static tile of rank 1 or 2, got "
-                            << tile;
+    return op.emitOpError()
+           << "expected a static tile of rank 1 or 2, got " << tile;
   int64_t rank = memory.getRank();
   if (tile.getRank() == 2) {
     int64_t columns = memory.getShape().back();
     if (offset + tile.getDimSize(1) > columns)
-      return op.emitOpError() << "expected a tile of at most "
-                              << columns - offset << " columns, got "
-                              << tile.getDimSize(1);
+      return op.emitOpError()
+             << "expected a tile of at most " << columns - offset
+             << " columns, got " << tile.getDimSize(1);
   }
   return verifyAddress(op, memory, op.getMap(), op.getIndices().size(),
                        op.getInBounds(), tile.getRank() == 2 ? rank - 1 : rank);

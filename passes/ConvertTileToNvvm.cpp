@@ -72,9 +72,7 @@ public:
 private:
   //--- scalars ---//
   Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
-  Value i32(int64_t v) {
-    return arith::ConstantIntOp::create(b, loc, v, 32);
-  }
+  Value i32(int64_t v) { return arith::ConstantIntOp::create(b, loc, v, 32); }
   Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
   Value mul(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
   Value toI32(Value v) {
@@ -133,9 +131,8 @@ private:
   bool isLinear(const Rows &rows, int64_t distance) {
     AffineExpr row = b.getAffineDimExpr(rows.map.getNumDims() - 1);
     return llvm::all_of(rows.map.getResults(), [&](AffineExpr e) {
-      return isa<AffineConstantExpr>(
-          simplifyAffineExpr(e.replace(row, row + distance) - e,
-                             rows.map.getNumDims(), 0));
+      return isa<AffineConstantExpr>(simplifyAffineExpr(
+          e.replace(row, row + distance) - e, rows.map.getNumDims(), 0));
     });
   }
   Value advance(Value pointer, Value bytes) {
@@ -144,8 +141,7 @@ private:
   }
   Value advance(Value pointer, int64_t bytes) {
     return LLVM::GEPOp::create(b, loc, pointer.getType(), b.getI8Type(),
-                               pointer,
-                               ArrayRef<LLVM::GEPArg>{int32_t(bytes)});
+                               pointer, ArrayRef<LLVM::GEPArg>{int32_t(bytes)});
   }
   Value sharedPointer(Value address) {
     return LLVM::IntToPtrOp::create(
@@ -233,11 +229,11 @@ Value ThreadLowering::pointerAt(const Memory &memory, AffineMap map,
   auto [staticStrides, unused] = memory.type.getStridesAndOffset();
   Value offset;
   for (unsigned x = 0; x < map.getNumResults(); ++x) {
-    Value stride = memory.strides[x]
-                       ? memory.strides[x]
-                       : arith::ConstantIntOp::create(b, loc, staticStrides[x],
-                                                      64)
-                             .getResult();
+    Value stride =
+        memory.strides[x]
+            ? memory.strides[x]
+            : arith::ConstantIntOp::create(b, loc, staticStrides[x], 64)
+                  .getResult();
     Value term = mul(toI64(evaluate(map.getResult(x), dims)), stride);
     offset = offset ? add(offset, term) : term;
   }
@@ -253,8 +249,7 @@ ThreadLowering::Rows ThreadLowering::rowsAt(Op op, const Memory &memory,
   rows.memory = &memory;
   for (Value v : op.getIndices())
     rows.operands.push_back(mapping.lookupOrDefault(v));
-  rows.limit =
-      op.getLimit() ? mapping.lookupOrDefault(op.getLimit()) : Value();
+  rows.limit = op.getLimit() ? mapping.lookupOrDefault(op.getLimit()) : Value();
   rows.map = op.getMap();
   rows.inBounds = op.getInBounds();
   rows.first = first;
@@ -276,9 +271,9 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
   dims.push_back(distance ? add(rows.first, index(distance)) : rows.first);
   Place place;
   auto require = [&](Value condition) {
-    place.valid =
-        place.valid ? arith::AndIOp::create(b, loc, place.valid, condition)
-                    : condition;
+    place.valid = place.valid
+                      ? arith::AndIOp::create(b, loc, place.valid, condition)
+                      : condition;
   };
   if (rows.limit) {
     std::optional<int64_t> known = getConstantIntValue(rows.limit);
@@ -296,23 +291,23 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
   for (unsigned x = 0; x < rows.map.getNumResults(); ++x) {
     AffineExpr e = rows.map.getResult(x);
     if (!rows.inBounds[x]) {
-      Value size = memory.sizes[x] ? memory.sizes[x]
-                                   : index(memory.type.getDimSize(x));
+      Value size =
+          memory.sizes[x] ? memory.sizes[x] : index(memory.type.getDimSize(x));
       require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
                                     evaluate(e, dims), size));
     }
-    AffineExpr step = simplifyAffineExpr(
-        e.replace(row, row + (distance - rows.distance)) - e,
-        rows.map.getNumDims(), 0);
+    AffineExpr step =
+        simplifyAffineExpr(e.replace(row, row + (distance - rows.distance)) - e,
+                           rows.map.getNumDims(), 0);
     auto constant = dyn_cast<AffineConstantExpr>(step);
     if (!constant) {
       linear = false;
     } else if (constant.getValue() && !memory.strides[x]) {
       fixed += constant.getValue() * staticStrides[x] * bytes;
     } else if (constant.getValue()) {
-      Value term = mul(memory.strides[x],
-                       arith::ConstantIntOp::create(
-                           b, loc, constant.getValue() * bytes, 64));
+      Value term =
+          mul(memory.strides[x], arith::ConstantIntOp::create(
+                                     b, loc, constant.getValue() * bytes, 64));
       moving = moving ? add(moving, term) : term;
     }
   }
@@ -337,9 +332,8 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
 Value ThreadLowering::guardedLoad(const Place &place, Value base, Type type,
                                   Value offset) {
   Value pointer = advance(place.pointer, offset);
-  unsigned alignment = type.isIntOrFloat()
-                           ? type.getIntOrFloatBitWidth() / 8
-                           : 16;
+  unsigned alignment =
+      type.isIntOrFloat() ? type.getIntOrFloatBitWidth() / 8 : 16;
   if (!place.valid)
     return LLVM::LoadOp::create(b, loc, type, pointer, alignment);
   pointer = LLVM::SelectOp::create(b, loc, place.valid, pointer, base);
@@ -414,8 +408,8 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
     body();
   };
   if (kindOf(op.getValue()) == "rows") {
-    Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, quad,
-                                        index(0));
+    Value first =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, quad, index(0));
     int64_t tiles = type.getDimSize(0) / warps / 16;
     for (int64_t m = 0; m < tiles; ++m)
       for (int64_t h = 0; h < 2; ++h) {
@@ -424,9 +418,8 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
         Value valid = place.valid
                           ? arith::AndIOp::create(b, loc, place.valid, first)
                           : first;
-        guarded(valid, [&] {
-          LLVM::StoreOp::create(b, loc, v, place.pointer, 4);
-        });
+        guarded(valid,
+                [&] { LLVM::StoreOp::create(b, loc, v, place.pointer, 4); });
       }
     return success();
   }
@@ -452,9 +445,9 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
             for (int64_t t = 0; t < 4; ++t)
               v = LLVM::InsertElementOp::create(b, loc, v, packed(n + t),
                                                 i32(t));
-            Value offset = toI64(
-                add(mul(quad, index(16)),
-                    index((n * 8 + int64_t(op.getColumnOffset())) * 2)));
+            Value offset =
+                toI64(add(mul(quad, index(16)),
+                          index((n * 8 + int64_t(op.getColumnOffset())) * 2)));
             LLVM::StoreOp::create(b, loc, v, advance(place.pointer, offset),
                                   16);
           }
@@ -480,9 +473,9 @@ void ThreadLowering::lowerInBounds(tile::InBoundsOp op) {
   for (int64_t n = 0; n < type.getDimSize(0) / 8; ++n)
     for (int64_t e = 0; e < 2; ++e) {
       Place place = placeOf(columns, 8 * n + e, 8 * n + 7);
-      regs.push_back(place.valid ? place.valid
-                                 : arith::ConstantIntOp::create(b, loc, 1, 1)
-                                       .getResult());
+      regs.push_back(
+          place.valid ? place.valid
+                      : arith::ConstantIntOp::create(b, loc, 1, 1).getResult());
     }
   registers[op.getResult()] = regs;
 }
@@ -521,8 +514,8 @@ void ThreadLowering::lowerCopy(tile::CopyAsyncOp op) {
     auto branch = scf::IfOp::create(b, loc, some, /*withElseRegion=*/false);
     b.setInsertionPointToStart(branch.thenBlock());
   }
-  Value row = arith::ShRUIOp::create(b, loc, thread,
-                                     index(llvm::Log2_64(pieces)));
+  Value row =
+      arith::ShRUIOp::create(b, loc, thread, index(llvm::Log2_64(pieces)));
   Value chunk = arith::AndIOp::create(b, loc, thread, index(pieces - 1));
   Rows rows = rowsAt(op, memory, row);
   rows.pointer = advance(rows.pointer, toI64(mul(chunk, index(piece))));
@@ -530,8 +523,8 @@ void ThreadLowering::lowerCopy(tile::CopyAsyncOp op) {
   Value swizzled = flat ? chunk : arith::XOrIOp::create(b, loc, chunk, l7);
   Value stage = add(ring.base, mul(toI32(mapping.lookup(op.getStage())),
                                    i32(ring.stageBytes)));
-  Value dest = add(stage, toI32(add(mul(row, index(bytes)),
-                                    mul(swizzled, index(piece)))));
+  Value dest = add(
+      stage, toI32(add(mul(row, index(bytes)), mul(swizzled, index(piece)))));
   for (int64_t at = 0; at < count; at += step) {
     auto copy = [&] {
       Place place = placeOf(rows, at, at + step - 1);
@@ -579,10 +572,10 @@ void ThreadLowering::lowerCopy(tile::CopyAsyncOp op) {
 
 Registers ThreadLowering::matrices(Value address, int count, bool transpose) {
   Type i32Type = b.getI32Type();
-  Type type = count == 1 ? i32Type
-                         : Type(LLVM::LLVMStructType::getLiteral(
-                               b.getContext(),
-                               SmallVector<Type>(count, i32Type)));
+  Type type = count == 1
+                  ? i32Type
+                  : Type(LLVM::LLVMStructType::getLiteral(
+                        b.getContext(), SmallVector<Type>(count, i32Type)));
   Value loaded = NVVM::LdMatrixOp::create(
       b, loc, type, sharedPointer(address), count,
       transpose ? NVVM::MMALayout::col : NVVM::MMALayout::row,
@@ -608,8 +601,8 @@ void ThreadLowering::multiply(MutableArrayRef<Value> acc, ArrayRef<Value> lhs,
     return out;
   };
   Type f32 = b.getF32Type();
-  Type result = LLVM::LLVMStructType::getLiteral(b.getContext(),
-                                                 {f32, f32, f32, f32});
+  Type result =
+      LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
   auto types = isBF16 ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
   Value d = NVVM::MmaOp::create(
       b, loc, result, typed(lhs), typed(rhs), ValueRange(acc),
@@ -644,20 +637,20 @@ LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
   auto accumulate = [&](int64_t step, int64_t n, ArrayRef<Value> rhs) {
     for (int64_t m = 0; m < mTiles; ++m)
       multiply(MutableArrayRef(acc).slice((m * nTiles + n) * 4, 4),
-               ArrayRef(lhs).slice((m * steps + step) * 4, 2 * rhs.size()),
-               rhs, element);
+               ArrayRef(lhs).slice((m * steps + step) * 4, 2 * rhs.size()), rhs,
+               element);
   };
-  // Lane's row inside an 8-row matrix is l7. A row's chunk q is at q ^ (row % 8)
-  // and matrices start at multiples of 8 rows and of 16 bytes times a power of
-  // two, so that moving along a row is one xor of the lane's first address.
+  // Lane's row inside an 8-row matrix is l7. A row's chunk q is at q ^ (row %
+  // 8) and matrices start at multiples of 8 rows and of 16 bytes times a power
+  // of two, so that moving along a row is one xor of the lane's first address.
   Value l7 = arith::AndIOp::create(b, loc, lane, index(7));
   Value which = arith::ShRUIOp::create(b, loc, lane, index(3));
   Value low = arith::AndIOp::create(b, loc, which, index(1));
   Value high = arith::ShRUIOp::create(b, loc, lane, index(4));
   auto start = [&](Value row, Value chunk) {
     Value swizzled = arith::XOrIOp::create(b, loc, chunk, l7);
-    return add(base, toI32(add(mul(row, index(bytes)),
-                               mul(swizzled, index(16)))));
+    return add(base,
+               toI32(add(mul(row, index(bytes)), mul(swizzled, index(16)))));
   };
   auto move = [&](Value address, int64_t chunks, int64_t rows) {
     if (chunks)
@@ -758,8 +751,7 @@ Value ThreadLowering::elementwise(Operation *op, size_t i) {
         assembly("rcp.approx.ftz.f32 $0, $1;", "=f,f", f32, {operands[1]});
     return arith::MulFOp::create(b, loc, operands[0], inverse);
   }
-  OperationState state(loc, op->getName(), operands, {element},
-                       op->getAttrs());
+  OperationState state(loc, op->getName(), operands, {element}, op->getAttrs());
   state.propertiesAttr = op->getPropertiesAsAttribute();
   return b.create(state)->getResult(0);
 }
@@ -771,7 +763,8 @@ Value ThreadLowering::at(Value tile, size_t i) {
   Operation *op = tile.getDefiningOp();
   Value v;
   if (auto broadcast = dyn_cast<tile::BroadcastOp>(op)) {
-    // Register i = (m * nTiles + n) * 4 + e holds row 2m + e/2, column 2n + e%2.
+    // Register i = (m * nTiles + n) * 4 + e holds row 2m + e/2, column 2n +
+    // e%2.
     int64_t nTiles = tileOf(tile).getDimSize(1) / 8;
     size_t e = i % 4, n = i / 4 % nTiles, m = i / 4 / nTiles;
     v = at(broadcast.getSource(),
@@ -946,7 +939,8 @@ LogicalResult ThreadLowering::lower(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case<tile::LoadOp>([&](auto o) { return lowerLoad(o); })
       .Case<tile::StoreOp>([&](auto o) { return lowerStore(o); })
-      .Case<tile::InBoundsOp>([&](auto o) { return lowerInBounds(o), success(); })
+      .Case<tile::InBoundsOp>(
+          [&](auto o) { return lowerInBounds(o), success(); })
       .Case<tile::DotOp>([&](auto o) { return lowerDot(o); })
       .Case<tile::ReduceOp, tile::BroadcastOp>([&](auto) { return success(); })
       .Case<tile::ConvertLayoutOp>([&](auto o) { return lowerConvert(o); })
@@ -1045,9 +1039,8 @@ LogicalResult ThreadLowering::run() {
     memory.pointer = *next++;
     auto [strides, offset] = memref.getStridesAndOffset();
     for (auto [x, size] : llvm::enumerate(memref.getShape()))
-      memory.sizes.push_back(x && ShapedType::isDynamic(size)
-                                 ? asIndex(*next++)
-                                 : Value());
+      memory.sizes.push_back(x && ShapedType::isDynamic(size) ? asIndex(*next++)
+                                                              : Value());
     for (int64_t stride : strides)
       memory.strides.push_back(ShapedType::isDynamic(stride) ? *next++
                                                              : Value());
@@ -1087,11 +1080,11 @@ struct ConvertTileToNvvm
     if (!kernels.empty()) {
       // Dynamic shared memory: an external array whose size the launch gives.
       b.setInsertionPointToStart(getOperation().getBody());
-      LLVM::GlobalOp::create(
-          b, getOperation().getLoc(),
-          LLVM::LLVMArrayType::get(b.getI8Type(), 0), /*isConstant=*/false,
-          LLVM::Linkage::External, "monarch_shared", Attribute(),
-          /*alignment=*/1024, /*addrSpace=*/3);
+      LLVM::GlobalOp::create(b, getOperation().getLoc(),
+                             LLVM::LLVMArrayType::get(b.getI8Type(), 0),
+                             /*isConstant=*/false, LLVM::Linkage::External,
+                             "monarch_shared", Attribute(),
+                             /*alignment=*/1024, /*addrSpace=*/3);
     }
     for (func::FuncOp kernel : kernels) {
       if (scheduleOf(kernel).getKind() != "mma_sync") {

@@ -18,7 +18,8 @@ static Value factorize(OpBuilder &b, AttentionOp op) {
   const Geometry &g = op.getGeometry().getValue();
   auto query = cast<RankedTensorType>(op.getQuery().getType());
   int64_t headDim = query.getDimSize(3);
-  int64_t valueDim = cast<RankedTensorType>(op.getValue().getType()).getDimSize(3);
+  int64_t valueDim =
+      cast<RankedTensorType>(op.getValue().getType()).getDimSize(3);
   auto factor = [&](int64_t last) {
     SmallVector<int64_t> shape = {query.getDimSize(0), query.getDimSize(2),
                                   g.queryTiles() * g.b2(),

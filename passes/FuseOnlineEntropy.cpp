@@ -39,8 +39,8 @@ struct FuseOnlineEntropy
     TargetAttr target = targetOf(getOperation());
     if (target && target.getSharedMemory()) {
       auto type = cast<RankedTensorType>(r.getKey().getType());
-      int64_t rowBytes = 2 * type.getDimSize(3) *
-                         (type.getElementTypeBitWidth() / 8);
+      int64_t rowBytes =
+          2 * type.getDimSize(3) * (type.getElementTypeBitWidth() / 8);
       limit = std::min({limit, int64_t(160),
                         target.getSharedMemory() / (2 * rowBytes) / 8 * 8});
     }

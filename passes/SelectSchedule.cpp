@@ -71,15 +71,16 @@ Choice chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
     // Two m16 tiles a warp halve the shared memory reads of a product. They fit
     // 255 registers when the row has at most 64 scores and outputs are made
     // `chunk` channels at a time; on chips with 99 KiB ptxas still spills.
-    bool twoTiles = oneTile && c.columns <= 64 &&
-                    target.getSharedMemory() >= 128 * 1024;
+    bool twoTiles =
+        oneTile && c.columns <= 64 && target.getSharedMemory() >= 128 * 1024;
     int64_t perWarp = twoTiles ? 32 : 16;
     c.warps = std::clamp<int64_t>(ceilDiv(total, perWarp), 1,
                                   oneTile ? 128 / perWarp : 4);
     c.rows = perWarp * c.warps;
     c.chunk = oneTile ? 32 : s.headDim;
-    c.stages = std::clamp<int64_t>(
-        target.getSharedMemory() / 2 / (roundUp(c.columns, 16) * rowBytes), 2, 3);
+    c.stages = std::clamp<int64_t>(target.getSharedMemory() / 2 /
+                                       (roundUp(c.columns, 16) * rowBytes),
+                                   2, 3);
     c.why = oneTile ? "a row of scores fits one tile, rows packed over (a,j)"
                     : "rows longer than a tile: online softmax and entropy";
     return c;
@@ -87,8 +88,9 @@ Choice chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
   int64_t rows = isa<LStepOp>(step) ? g.b1() : g.height * g.width;
   // Keys differ for every (a,j), so rows of one block share them: one program
   // for all rows of a block while 12 warps are enough.
-  c.warps = isa<LStepOp>(step) && rows <= 192 ? ceilDiv(rows, 16)
-                                              : std::min<int64_t>(8, ceilDiv(rows, 16));
+  c.warps = isa<LStepOp>(step) && rows <= 192
+                ? ceilDiv(rows, 16)
+                : std::min<int64_t>(8, ceilDiv(rows, 16));
   if (isa<DenseOp>(step))
     c.warps = std::min<int64_t>(c.warps, 4);
   c.rows = 16 * c.warps;
@@ -160,7 +162,8 @@ struct SelectSchedule
       for (Operation &op : kernel.getBody().front().without_terminator())
         if (failed(checkSupported(&op, shape, target)))
           return failure();
-    Choice c = gpu ? chooseMmaSync(main, shape, target) : chooseHost(main, shape);
+    Choice c =
+        gpu ? chooseMmaSync(main, shape, target) : chooseHost(main, shape);
     Type element = gpu ? shape.element : Type(Float32Type::get(&getContext()));
     kernel.setScheduleAttr(ScheduleAttr::get(&getContext(), target.getKind(),
                                              c.rows, c.columns, c.warps,

@@ -96,8 +96,7 @@ struct TileAssignLayouts
     // interleaves its queries and its outputs; the one that writes them, those.
     kernel.walk([&](Operation *op) {
       if (auto load = dyn_cast<tile::LoadOp>(op)) {
-        if (readsFactors &&
-            tile::layoutOf(load.getType()).getKind() == "lhs")
+        if (readsFactors && tile::layoutOf(load.getType()).getKind() == "lhs")
           load.setInterleave(true);
       } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
         auto type = cast<RankedTensorType>(store.getValue().getType());

@@ -116,8 +116,8 @@ int64_t LoopPipeliner::run() {
   Value stage = pipelined.getRegionIterArgs().back();
   tile::WaitOp::create(b, loc, stages - 2);
   Value last = index(stages - 1);
-  Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, stage,
-                                        index(0));
+  Value isFirst =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, stage, index(0));
   Value previous = arith::SelectOp::create(
       b, loc, isFirst, last, arith::SubIOp::create(b, loc, stage, index(1)));
   Value ahead = arith::AddIOp::create(
@@ -148,10 +148,11 @@ int64_t LoopPipeliner::run() {
     if (!llvm::is_contained(loads, dyn_cast<tile::LoadOp>(op)))
       op.moveBefore(body, body->end());
   b.setInsertionPointToEnd(body);
-  Value isLast = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, stage,
-                                       last);
-  yielded.push_back(arith::SelectOp::create(
-      b, loc, isLast, index(0), arith::AddIOp::create(b, loc, stage, index(1))));
+  Value isLast =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, stage, last);
+  yielded.push_back(
+      arith::SelectOp::create(b, loc, isLast, index(0),
+                              arith::AddIOp::create(b, loc, stage, index(1))));
   scf::YieldOp::create(b, loc, yielded);
 
   b.setInsertionPointAfter(pipelined);

@@ -53,9 +53,7 @@ private:
   static int64_t rowsOf(RankedTensorType t) {
     return t.getRank() == 2 ? t.getDimSize(0) : 1;
   }
-  static int64_t columnsOf(RankedTensorType t) {
-    return t.getShape().back();
-  }
+  static int64_t columnsOf(RankedTensorType t) { return t.getShape().back(); }
   /// i1 tiles are kept as bytes.
   Type storage(Type e) { return e.isInteger(1) ? Type(b.getI8Type()) : e; }
 
@@ -131,8 +129,7 @@ Value Lowering::allocate(ArrayRef<int64_t> shape, Type e) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPoint(allocationPoint);
   auto type = MemRefType::get({shape[0], roundUp(shape[1], lanes)}, e);
-  Value buffer =
-      memref::AllocOp::create(b, loc, type, b.getI64IntegerAttr(64));
+  Value buffer = memref::AllocOp::create(b, loc, type, b.getI64IntegerAttr(64));
   allocated.push_back(buffer);
   return buffer;
 }
@@ -147,8 +144,8 @@ Value Lowering::fetch(Value v, Value row, Value column) {
   case Tile::Splat:
     return splat(t.value);
   case Tile::RowBroadcast:
-    result = splat(memref::LoadOp::create(b, loc, t.value,
-                                          ValueRange{index(0), row}));
+    result = splat(
+        memref::LoadOp::create(b, loc, t.value, ValueRange{index(0), row}));
     break;
   case Tile::ColumnBroadcast:
     result = vector::LoadOp::create(b, loc, vectorOf(e), t.value,
@@ -177,8 +174,8 @@ Value Lowering::materialize(Value v) {
   if (t.kind == Tile::Buffer)
     return t.value;
   RankedTensorType type = tensorOf(v);
-  Value buffer = allocate({rowsOf(type), columnsOf(type)},
-                          storage(type.getElementType()));
+  Value buffer =
+      allocate({rowsOf(type), columnsOf(type)}, storage(type.getElementType()));
   loop(rowsOf(type), 1, [&](Value row) {
     loop(columnsOf(type), lanes, [&](Value column) {
       put(fetch(v, row, column), buffer, row, column);
@@ -208,12 +205,12 @@ Value Lowering::exp2(Value x) {
   auto type = cast<VectorType>(x.getType());
   auto constant = [&](double v) -> Value {
     return arith::ConstantOp::create(
-        b, loc,
-        DenseElementsAttr::get(type, b.getF32FloatAttr(v).getValue()));
+        b, loc, DenseElementsAttr::get(type, b.getF32FloatAttr(v).getValue()));
   };
   auto intType = vectorOf(b.getI32Type());
   auto integer = [&](int32_t v) -> Value {
-    return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(intType, v));
+    return arith::ConstantOp::create(b, loc,
+                                     DenseElementsAttr::get(intType, v));
   };
   Value tiny = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, x,
                                      constant(-126));
@@ -251,8 +248,7 @@ void Lowering::lowerElementwise(Operation *op) {
         v = exp2(operands[0]);
       } else {
         OperationState state(loc, op->getName(), operands,
-                             {vectorOf(type.getElementType())},
-                             op->getAttrs());
+                             {vectorOf(type.getElementType())}, op->getAttrs());
         state.propertiesAttr = op->getPropertiesAsAttribute();
         v = b.create(state)->getResult(0);
       }
@@ -397,16 +393,16 @@ void Lowering::lowerStore(tile::StoreOp op) {
         [&] {
           if (whole)
             loop(whole, lanes, [&](Value column) {
-              Value v = vector::LoadOp::create(
-                  b, loc, vectorOf(type.getElementType()), buffer,
-                  ValueRange{row, column});
+              Value v = vector::LoadOp::create(b, loc,
+                                               vectorOf(type.getElementType()),
+                                               buffer, ValueRange{row, column});
               vector::StoreOp::create(b, loc, convert(v, to), memory,
                                       dest(column));
             });
           loop(index(whole), index(columns), 1, [&](Value column) {
-            Value v = memref::LoadOp::create(
-                b, loc, buffer,
-                flat ? ValueRange{index(0), row} : ValueRange{row, column});
+            Value v = memref::LoadOp::create(b, loc, buffer,
+                                             flat ? ValueRange{index(0), row}
+                                                  : ValueRange{row, column});
             memref::StoreOp::create(b, loc, convert(v, to), memory,
                                     dest(column));
           });
@@ -422,10 +418,10 @@ void Lowering::lowerInBounds(tile::InBoundsOp op) {
   loop(columnsOf(type), 1, [&](Value row) {
     Row at = addressOf(memory, op.getIndices(), op.getLimit(), op.getMap(),
                        op.getInBounds(), row);
-    Value bit = at.valid ? arith::ExtUIOp::create(b, loc, b.getI8Type(),
-                                                  at.valid)
-                               .getResult()
-                         : arith::ConstantIntOp::create(b, loc, 1, 8);
+    Value bit = at.valid
+                    ? arith::ExtUIOp::create(b, loc, b.getI8Type(), at.valid)
+                          .getResult()
+                    : arith::ConstantIntOp::create(b, loc, 1, 8);
     memref::StoreOp::create(b, loc, bit, buffer, ValueRange{index(0), row});
   });
 }
@@ -468,13 +464,13 @@ void Lowering::lowerDot(tile::DotOp op) {
         columnAt.push_back(arith::AddIOp::create(b, loc, n, index(j * lanes)));
       for (Value row : rowAt)
         for (Value column : columnAt)
-          inits.push_back(acc ? vector::LoadOp::create(
-                                    b, loc, vectorOf(b.getF32Type()), acc,
-                                    ValueRange{row, column})
-                                    .getResult()
-                              : splat(scalarZero(b.getF32Type())));
-      auto sum = scf::ForOp::create(b, loc, index(0), index(depth), index(1),
-                                    inits);
+          inits.push_back(
+              acc ? vector::LoadOp::create(b, loc, vectorOf(b.getF32Type()),
+                                           acc, ValueRange{row, column})
+                        .getResult()
+                  : splat(scalarZero(b.getF32Type())));
+      auto sum =
+          scf::ForOp::create(b, loc, index(0), index(depth), index(1), inits);
       {
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(sum.getBody());
@@ -483,13 +479,13 @@ void Lowering::lowerDot(tile::DotOp op) {
         for (Value column : columnAt)
           right.push_back(vector::LoadOp::create(
               b, loc, vectorOf(b.getF32Type()), rhs,
-              ValueRange{k, arith::AddIOp::create(b, loc, column,
-                                                  index(offset))}));
+              ValueRange{
+                  k, arith::AddIOp::create(b, loc, column, index(offset))}));
         for (int64_t i = 0; i < blockRows; ++i) {
-          Value left = splat(memref::LoadOp::create(
-              b, loc, lhs,
-              transposeLhs ? ValueRange{k, rowAt[i]}
-                           : ValueRange{rowAt[i], k}));
+          Value left = splat(
+              memref::LoadOp::create(b, loc, lhs,
+                                     transposeLhs ? ValueRange{k, rowAt[i]}
+                                                  : ValueRange{rowAt[i], k}));
           for (int64_t j = 0; j < vectors; ++j)
             next.push_back(vector::FMAOp::create(
                 b, loc, left, right[j],
@@ -524,9 +520,8 @@ void Lowering::lowerReduce(tile::ReduceOp op) {
                                   index(step), ValueRange{first});
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(sum.getBody());
-    scf::YieldOp::create(b, loc,
-                         combine(sum.getRegionIterArgs()[0],
-                                 at(sum.getInductionVar())));
+    scf::YieldOp::create(
+        b, loc, combine(sum.getRegionIterArgs()[0], at(sum.getInductionVar())));
     return sum.getResult(0);
   };
   if (op.getAxis() == 0) {
@@ -544,8 +539,8 @@ void Lowering::lowerReduce(tile::ReduceOp op) {
     });
     Value scalar = vector::ReductionOp::create(
         b, loc,
-        isMax ? vector::CombiningKind::MAXIMUMF : vector::CombiningKind::ADD,
-        v, arith::FastMathFlags::reassoc);
+        isMax ? vector::CombiningKind::MAXIMUMF : vector::CombiningKind::ADD, v,
+        arith::FastMathFlags::reassoc);
     memref::StoreOp::create(b, loc, scalar, result, ValueRange{index(0), row});
   });
 }
@@ -571,10 +566,10 @@ void Lowering::lowerFor(scf::ForOp op) {
     carriers.push_back(carrier);
     tiles[arg] = tiles[result] = {Tile::Buffer, carrier};
   }
-  auto replacement = scf::ForOp::create(
-      b, loc, mapping.lookupOrDefault(op.getLowerBound()),
-      mapping.lookupOrDefault(op.getUpperBound()),
-      mapping.lookupOrDefault(op.getStep()));
+  auto replacement =
+      scf::ForOp::create(b, loc, mapping.lookupOrDefault(op.getLowerBound()),
+                         mapping.lookupOrDefault(op.getUpperBound()),
+                         mapping.lookupOrDefault(op.getStep()));
   mapping.map(op.getInductionVar(), replacement.getInductionVar());
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(replacement.getBody());
@@ -702,9 +697,8 @@ struct TileToVector : monarch::impl::MonarchTileToVectorBase<TileToVector> {
       OpBuilder b(kernel);
       SmallVector<Type> types(kernel.getArgumentTypes());
       types.append(2, b.getIndexType());
-      auto lowered =
-          func::FuncOp::create(b, kernel.getLoc(), kernel.getName(),
-                               b.getFunctionType(types, {}));
+      auto lowered = func::FuncOp::create(b, kernel.getLoc(), kernel.getName(),
+                                          b.getFunctionType(types, {}));
       lowered->setAttr("llvm.emit_c_interface", b.getUnitAttr());
       // How many programs there are for one (batch, head).
       int64_t programs = 1;

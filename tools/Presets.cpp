@@ -19,7 +19,12 @@ static constexpr Model models[] = {
     {"wan2.1-t2v-1.3b", 12, 128, {1, 2, 2}, {4, 8, 8}, 0, "Wan2.1-T2V-1.3B"},
     {"wan2.1-t2v-14b", 40, 128, {1, 2, 2}, {4, 8, 8}, 0, "Wan2.1-T2V-14B"},
     {"wan2.2-ti2v-5b", 24, 128, {1, 2, 2}, {4, 16, 16}, 0, "Wan2.2-TI2V-5B"},
-    {"self-forcing", 12, 128, {1, 2, 2}, {4, 8, 8}, 3,
+    {"self-forcing",
+     12,
+     128,
+     {1, 2, 2},
+     {4, 8, 8},
+     3,
      "Self-Forcing on Wan2.1-T2V-1.3B, autoregressive"},
     {"hunyuanvideo", 24, 128, {1, 2, 2}, {4, 8, 8}, 0, "HunyuanVideo"},
     {"cogvideox-2b", 30, 64, {1, 2, 2}, {4, 8, 8}, 0, "CogVideoX-2B"},
@@ -66,7 +71,8 @@ llvm::Expected<Extents> monarch::videoGrid(const Model &m, int64_t width,
     return makeError(llvm::formatv(
         "--frames: expected a multiple of {0} plus 1 for {1}, got {2}; {3} or "
         "{4} would do",
-        stride, m.name, frames, std::max<int64_t>(0, (frames - 1) / stride) * stride + 1,
+        stride, m.name, frames,
+        std::max<int64_t>(0, (frames - 1) / stride) * stride + 1,
         (std::max<int64_t>(0, (frames - 1) / stride) + 1) * stride + 1));
   return Extents{(frames - 1) / stride + 1, *h, *w};
 }

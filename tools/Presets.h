@@ -14,8 +14,8 @@ namespace monarch {
 struct Model {
   llvm::StringLiteral name;
   int64_t heads, headDim;
-  Extents patch;     ///< latent voxels of one token along (f, h, w)
-  Extents vaeStride; ///< pixels of one latent voxel along (t, h, w)
+  Extents patch;       ///< latent voxels of one token along (f, h, w)
+  Extents vaeStride;   ///< pixels of one latent voxel along (t, h, w)
   int64_t queryFrames; ///< latent frames made at once; 0: all
   llvm::StringLiteral description;
 };

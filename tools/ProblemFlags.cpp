@@ -17,7 +17,6 @@ namespace cl = llvm::cl;
 
 static cl::OptionCategory category("Problem");
 
-
 static cl::opt<std::string>
     workload("workload", cl::desc("a canonical problem by name (see --list)"),
              cl::value_desc("name"), cl::cat(category));
@@ -27,22 +26,22 @@ static cl::opt<std::string>
 static cl::opt<std::string>
     resolution("resolution", cl::desc("video size in pixels, with --model"),
                cl::value_desc("WxH"), cl::cat(category));
-static cl::opt<std::string>
-    videoFrames("frames", cl::desc("video frames, with --model"),
-                cl::value_desc("N"), cl::cat(category));
+static cl::opt<std::string> videoFrames("frames",
+                                        cl::desc("video frames, with --model"),
+                                        cl::value_desc("N"), cl::cat(category));
 static cl::opt<std::string>
     gridFlag("grid", cl::desc("token grid, in place of a model"),
              cl::value_desc("F,H,W"), cl::cat(category));
-static cl::opt<std::string>
-    tokens("tokens", cl::desc("a plain sequence of N tokens"),
-           cl::value_desc("N"), cl::cat(category));
+static cl::opt<std::string> tokens("tokens",
+                                   cl::desc("a plain sequence of N tokens"),
+                                   cl::value_desc("N"), cl::cat(category));
 static cl::opt<std::string>
     blockSize("block-size", cl::desc("columns of a block, with --tokens"),
               cl::value_desc("B"), cl::cat(category));
 static cl::opt<std::string>
     padding("padding", cl::desc("where a sequence is padded: post or pre"),
             cl::value_desc("post|pre"), cl::init("post"), cl::cat(category));
-static cl::opt<std::string> 
+static cl::opt<std::string>
     headsFlag("heads",
               cl::desc("attention heads; of a file or bundle, how many to run"),
               cl::value_desc("N"), cl::cat(category));
@@ -54,12 +53,12 @@ static cl::opt<std::string>
              cl::value_desc("D"), cl::cat(category));
 static cl::opt<std::string> batch("batch", cl::desc("batch entries (1)"),
                                   cl::value_desc("N"), cl::cat(category));
-static cl::opt<std::string>
-    method("method",
-           cl::desc("monarchrt (one tile a frame, blocks fh,w, T = 1), vmonarch "
-                    "(one tile, blocks f,hw, T = 2, floor 0.1, one frame "
-                    "recomputed) or monarch (one tile, blocks fh,w, T = 2)"),
-           cl::value_desc("name"), cl::cat(category));
+static cl::opt<std::string> method(
+    "method",
+    cl::desc("monarchrt (one tile a frame, blocks fh,w, T = 1), vmonarch "
+             "(one tile, blocks f,hw, T = 2, floor 0.1, one frame "
+             "recomputed) or monarch (one tile, blocks fh,w, T = 2)"),
+    cl::value_desc("name"), cl::cat(category));
 static cl::opt<std::string> tile("tile", cl::desc("tile extents (G1)"),
                                  cl::value_desc("F,H,W"), cl::cat(category));
 static cl::opt<std::string>
@@ -67,12 +66,13 @@ static cl::opt<std::string>
            cl::value_desc("fh,w"), cl::cat(category));
 static cl::opt<std::string> iterations("iterations", cl::desc("T"),
                                        cl::value_desc("T"), cl::cat(category));
-static cl::opt<std::string>
-    scale("scale", cl::desc("score scale (1/sqrt(head-dim))"),
-          cl::value_desc("x"), cl::cat(category));
-static cl::opt<std::string>
-    temperatureFloor("temperature-floor", cl::desc("least cR (A2)"),
-                     cl::value_desc("x"), cl::cat(category));
+static cl::opt<std::string> scale("scale",
+                                  cl::desc("score scale (1/sqrt(head-dim))"),
+                                  cl::value_desc("x"), cl::cat(category));
+static cl::opt<std::string> temperatureFloor("temperature-floor",
+                                             cl::desc("least cR (A2)"),
+                                             cl::value_desc("x"),
+                                             cl::cat(category));
 static cl::opt<std::string>
     recomputeFrames("recompute-frames",
                     cl::desc("leading frames answered densely (A3)"),
@@ -85,9 +85,9 @@ static cl::opt<std::string>
     causalOffset("causal-offset",
                  cl::desc("key frame at which the queries start (A4)"),
                  cl::value_desc("N"), cl::cat(category));
-static cl::opt<std::string>
-    queryFrames("query-frames", cl::desc("frames of the queries"),
-                cl::value_desc("N"), cl::cat(category));
+static cl::opt<std::string> queryFrames("query-frames",
+                                        cl::desc("frames of the queries"),
+                                        cl::value_desc("N"), cl::cat(category));
 static cl::opt<std::string>
     maxKvFrames("max-kv-frames",
                 cl::desc("compile for any number of key frames up to N, given "
@@ -115,8 +115,8 @@ static llvm::Error readInteger(const cl::opt<std::string> &flag, int64_t least,
   if (llvm::StringRef(flag).getAsInteger(10, v) || v < least ||
       v > (int64_t(1) << 31))
     return makeError("--" + flag.ArgStr + ": expected an integer in " +
-                     llvm::Twine(least) + ".." +
-                     llvm::Twine(int64_t(1) << 31) + ", got '" + flag + "'");
+                     llvm::Twine(least) + ".." + llvm::Twine(int64_t(1) << 31) +
+                     ", got '" + flag + "'");
   out = v;
   return llvm::Error::success();
 }
@@ -152,12 +152,14 @@ static llvm::Error readExtents(const cl::opt<std::string> &flag, Extents &out) {
 
 /// Every flag that states a part of a problem.
 static cl::Option *const allFlags[] = {
-    &workload,       &model,         &resolution,      &videoFrames,
-    &gridFlag,       &tokens,        &blockSize,       &padding,
-    &headsFlag,      &headDim,       &valueDim,        &batch,
-    &method,         &tile,          &blocks,          &iterations,
-    &scale,          &temperatureFloor, &recomputeFrames, &causalFrames,
-    &causalOffset,   &queryFrames,   &maxKvFrames,     &dtype,
+    &workload,        &model,        &resolution,
+    &videoFrames,     &gridFlag,     &tokens,
+    &blockSize,       &padding,      &headsFlag,
+    &headDim,         &valueDim,     &batch,
+    &method,          &tile,         &blocks,
+    &iterations,      &scale,        &temperatureFloor,
+    &recomputeFrames, &causalFrames, &causalOffset,
+    &queryFrames,     &maxKvFrames,  &dtype,
     &keyMask};
 
 bool monarch::hasProblemFlags() {
@@ -190,17 +192,16 @@ static llvm::Error checkSource(const cl::Option &source) {
 /// Grid, heads and head size from the one source that was given.
 static llvm::Error readGrid(Problem &p, std::string &defaultMethod) {
   Geometry &g = p.geometry;
-  int sources = (workload.getNumOccurrences() > 0) +
-                (model.getNumOccurrences() > 0) +
-                (gridFlag.getNumOccurrences() > 0) +
-                (tokens.getNumOccurrences() > 0);
+  int sources =
+      (workload.getNumOccurrences() > 0) + (model.getNumOccurrences() > 0) +
+      (gridFlag.getNumOccurrences() > 0) + (tokens.getNumOccurrences() > 0);
   if (sources != 1)
-    return makeError("expected one of --workload, --model, --grid, --tokens or "
-                     "a .mlir file, got " +
-                     (sources ? llvm::Twine(sources) + " of them"
-                              : llvm::Twine("none")));
-  const cl::Option &source = workload.getNumOccurrences() ? workload
-                             : model.getNumOccurrences()  ? model
+    return makeError(
+        "expected one of --workload, --model, --grid, --tokens or "
+        "a .mlir file, got " +
+        (sources ? llvm::Twine(sources) + " of them" : llvm::Twine("none")));
+  const cl::Option &source = workload.getNumOccurrences()   ? workload
+                             : model.getNumOccurrences()    ? model
                              : gridFlag.getNumOccurrences() ? gridFlag
                                                             : tokens;
   if (auto e = checkSource(source))
@@ -289,8 +290,9 @@ static llvm::Error applyMethod(Problem &p, llvm::StringRef name) {
     g.blocks = *Blocking::parse("fh", "w");
     p.iterations = 2;
   } else {
-    return makeError("--method: expected monarchrt, vmonarch or monarch, got '" +
-                     name + "'");
+    return makeError(
+        "--method: expected monarchrt, vmonarch or monarch, got '" + name +
+        "'");
   }
   return llvm::Error::success();
 }

@@ -10,8 +10,8 @@ namespace monarch {
 
 /// True when any flag that states a problem was given.
 bool hasProblemFlags();
-/// An error that names a flag which states a part of a problem, for a tool whose
-/// input is a file; `allowHeads` leaves out `--heads`.
+/// An error that names a flag which states a part of a problem, for a tool
+/// whose input is a file; `allowHeads` leaves out `--heads`.
 llvm::Error refuseProblemFlags(bool allowHeads);
 /// The problem that the flags state, checked; an error names the flag, what was
 /// expected and what was given.

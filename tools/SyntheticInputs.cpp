@@ -31,8 +31,8 @@ static std::vector<float> gaussian(int64_t count, std::mt19937_64 &random) {
     }
   };
   std::vector<std::thread> pool;
-  for (size_t t = 1; t < std::min<size_t>(seeds.size(),
-                                          std::thread::hardware_concurrency());
+  for (size_t t = 1;
+       t < std::min<size_t>(seeds.size(), std::thread::hardware_concurrency());
        ++t)
     pool.emplace_back(work);
   work();
@@ -79,8 +79,11 @@ public:
       wave = {u(random) * 0.6 - 0.3, u(random) * 0.6 - 0.3,
               u(random) * 0.2 - 0.1, u(random) * 6.28, 0.2 + u(random)};
     for (auto &disc : discs)
-      disc = {u(random), u(random),       u(random) * 0.04 - 0.02,
-              u(random) * 0.04 - 0.02, 0.05 + 0.15 * u(random),
+      disc = {u(random),
+              u(random),
+              u(random) * 0.04 - 0.02,
+              u(random) * 0.04 - 0.02,
+              0.05 + 0.15 * u(random),
               u(random) * 4 - 2};
   }
 
@@ -117,7 +120,8 @@ static void rotate(float *x, int64_t dim, const Extents &position) {
   int64_t widths[3] = {dim - 4 * sixth, 2 * sixth, 2 * sixth};
   for (int axis = 0; axis < 3; ++axis) {
     for (int64_t d = 0; d + 1 < widths[axis]; d += 2) {
-      double angle = position[axis] * std::pow(10000.0, -double(d) / widths[axis]);
+      double angle =
+          position[axis] * std::pow(10000.0, -double(d) / widths[axis]);
       double c = std::cos(angle), s = std::sin(angle);
       float a = x[d], b = x[d + 1];
       x[d] = float(a * c - b * s);
@@ -155,8 +159,8 @@ Inputs monarch::videoInputs(const Problem &p, uint64_t seed) {
   }
 
   Inputs in;
-  auto project = [&](int64_t count, int64_t first, int64_t dim,
-                     bool position, float gain) {
+  auto project = [&](int64_t count, int64_t first, int64_t dim, bool position,
+                     float gain) {
     std::vector<float> v(p.batch * count * p.heads * dim);
     for (int64_t head = 0; head < p.heads; ++head) {
       std::vector<float> matrix = gaussian(features * dim, random);
@@ -177,8 +181,7 @@ Inputs monarch::videoInputs(const Problem &p, uint64_t seed) {
             out[d] *= scale;
           if (position) {
             int64_t token = first + t;
-            rotate(out, dim,
-                   {token / perFrame, token / w % h, token % w});
+            rotate(out, dim, {token / perFrame, token / w % h, token % w});
           }
         }
     }

@@ -135,11 +135,12 @@ static llvm::Expected<FileTensor> readNpy(llvm::StringRef data,
     return header.split(key).second.ltrim(" :");
   };
   llvm::StringRef descr = after("'descr'");
-  t.dtype = descr.drop_front(1).take_until([](char c) { return c == '\''; }).str();
+  t.dtype =
+      descr.drop_front(1).take_until([](char c) { return c == '\''; }).str();
   if (after("'fortran_order'").starts_with("True"))
     return makeError(file + ": expected C order, got Fortran order");
-  llvm::StringRef shape =
-      after("'shape'").drop_front(1).take_until([](char c) { return c == ')'; });
+  llvm::StringRef shape = after("'shape'").drop_front(1).take_until(
+      [](char c) { return c == ')'; });
   llvm::SmallVector<llvm::StringRef> parts;
   shape.split(parts, ',');
   for (llvm::StringRef part : parts) {
@@ -199,7 +200,8 @@ llvm::Expected<Inputs> monarch::makeInputs(const Problem &p,
       return makeError(text + ": holds a key_mask, but the problem takes none "
                               "(--key-mask)");
     if (p.keyMask) {
-      auto bytes = take(*t, text, "key_mask", {p.batch, g.keyTokens()}, "BOOL", 1);
+      auto bytes =
+          take(*t, text, "key_mask", {p.batch, g.keyTokens()}, "BOOL", 1);
       if (!bytes)
         return bytes.takeError();
       in.keyMask = std::move(*bytes);
@@ -238,11 +240,10 @@ llvm::Error monarch::writeOutput(const Problem &p, const std::string &path,
   llvm::raw_string_ostream h(header);
   llvm::StringRef text = path;
   if (text.ends_with(".safetensors")) {
-    std::string json = "{\"out\":{\"dtype\":\"" +
-                       std::string(safetensorsType(p.dtype)) +
-                       "\",\"shape\":" + shapeText(shape) +
-                       ",\"data_offsets\":[0," + std::to_string(out.size()) +
-                       "]}}";
+    std::string json =
+        "{\"out\":{\"dtype\":\"" + std::string(safetensorsType(p.dtype)) +
+        "\",\"shape\":" + shapeText(shape) + ",\"data_offsets\":[0," +
+        std::to_string(out.size()) + "]}}";
     json.resize((json.size() + 7) / 8 * 8, ' ');
     char length[8];
     llvm::support::endian::write64le(length, json.size());

@@ -35,9 +35,9 @@ using namespace monarch;
 namespace cl = llvm::cl;
 
 static cl::OptionCategory category("Runner");
-static cl::opt<std::string>
-    inputProblem(cl::Positional, cl::desc("[FILE.mlir or bundle]"),
-                 cl::cat(category));
+static cl::opt<std::string> inputProblem(cl::Positional,
+                                         cl::desc("[FILE.mlir or bundle]"),
+                                         cl::cat(category));
 static cl::opt<std::string> backend("backend", cl::desc("host or cuda"),
                                     cl::init("host"), cl::cat(category));
 static cl::opt<std::string>
@@ -53,22 +53,21 @@ static cl::opt<std::string>
 static cl::opt<std::string>
     outputFlag("output", cl::desc("write the result: .safetensors or .npy"),
                cl::cat(category));
-static cl::opt<std::string>
-    verifyFlag("verify",
-               cl::desc("compare with the f64 oracle: full, or a sample"),
-               cl::ValueOptional, cl::value_desc("full|sample"),
-               cl::cat(category));
+static cl::opt<std::string> verifyFlag(
+    "verify", cl::desc("compare with the f64 oracle: full, or a sample"),
+    cl::ValueOptional, cl::value_desc("full|sample"), cl::cat(category));
 static cl::opt<bool> bench("bench", cl::desc("time it"), cl::cat(category));
 static cl::opt<int> repeats("repeats", cl::desc("timed runs (20; host 3)"),
                             cl::init(0), cl::cat(category));
 static cl::opt<bool> json("json", cl::desc("print one JSON object"),
                           cl::cat(category));
-static cl::opt<int64_t> keyFramesFlag(
-    "key-frames", cl::desc("valid key frames of a problem that takes them"),
-    cl::init(0), cl::cat(category));
 static cl::opt<int64_t>
-    maxWorkspace("max-workspace", cl::desc("most bytes of GPU workspace"),
-                 cl::init(0), cl::cat(category));
+    keyFramesFlag("key-frames",
+                  cl::desc("valid key frames of a problem that takes them"),
+                  cl::init(0), cl::cat(category));
+static cl::opt<int64_t> maxWorkspace("max-workspace",
+                                     cl::desc("most bytes of GPU workspace"),
+                                     cl::init(0), cl::cat(category));
 static cl::opt<int> randomProblems(
     "random-problems",
     cl::desc("run and verify N seeded small problems in place of one"),
@@ -110,8 +109,7 @@ public:
 
 private:
   std::string what;
-  std::chrono::steady_clock::time_point last =
-      std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
   bool shown = false;
   int lastTenth = 0;
 };
@@ -249,16 +247,17 @@ llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
     const Target *target =
         archFlag.empty() ? targetForDevice(chip) : findTarget(archFlag);
     if (!target || !target->isGpu())
-      return makeError("--target: expected a GPU that can be compiled for, got " +
-                       (archFlag.empty() ? "sm_" + std::to_string(chip)
-                                         : archFlag));
+      return makeError(
+          "--target: expected a GPU that can be compiled for, got " +
+          (archFlag.empty() ? "sm_" + std::to_string(chip) : archFlag));
     auto start = std::chrono::steady_clock::now();
     auto module = buildProblem(&context, p, *target);
     if (!module)
       return makeError("the problem is not valid");
     auto image = compileTarget(*module);
     if (mlir::failed(image))
-      return makeError("compiling for " + llvm::StringRef(target->name) + " failed");
+      return makeError("compiling for " + llvm::StringRef(target->name) +
+                       " failed");
     report.compileMilliseconds = millisecondsSince(start);
     compiled.problem = p;
     compiled.targets.push_back(std::move(*image));
@@ -320,10 +319,9 @@ llvm::Expected<Report> Session::run(const Problem &p, const Inputs &in,
   Report report;
   // All ones is NaN in every element type: what is not written shows.
   out.assign(p.outElements() * dtypeSize(p.dtype), 0xff);
-  if (llvm::Error e =
-          backend == "host"
-              ? runHost(p, in, keyFrames, quiet, out, report)
-              : runCuda(p, in, bundle, keyFrames, out, report))
+  if (llvm::Error e = backend == "host"
+                          ? runHost(p, in, keyFrames, quiet, out, report)
+                          : runCuda(p, in, bundle, keyFrames, out, report))
     return std::move(e);
   std::sort(report.milliseconds.begin(), report.milliseconds.end());
   if (!verifyFlag.getNumOccurrences() && !randomProblems)
@@ -423,8 +421,8 @@ int main(int argc, char **argv) {
                 "--backend=cuda");
   Session session;
   if (randomProblems) {
-    if (hasProblemFlags() || inputProblem.getNumOccurrences() || json || bench ||
-        !outputFlag.empty())
+    if (hasProblemFlags() || inputProblem.getNumOccurrences() || json ||
+        bench || !outputFlag.empty())
       return fail("--random-problems: makes its own problems; expected no "
                   "problem, --json, --bench or --output with it");
     return runRandomProblems(session);
@@ -445,8 +443,8 @@ int main(int argc, char **argv) {
       return fail("cannot read '" + inputProblem +
                   "': " + buffer.getError().message());
     std::string bytes = (*buffer)->getBuffer().str();
-    isBundle = looksLikeBundle(bytes) || inputProblem.getValue().find(".mlir") ==
-                                             std::string::npos;
+    isBundle = looksLikeBundle(bytes) ||
+               inputProblem.getValue().find(".mlir") == std::string::npos;
     if (isBundle) {
       std::string error;
       if (!parseBundle(bytes, bundle, error))
@@ -492,9 +490,9 @@ int main(int argc, char **argv) {
   bool oracle = verifyFlag.getNumOccurrences();
   double in = double(problem.queryElements()) + problem.keyElements() +
               problem.valueElements();
-  double bytes = in * (dtypeSize(problem.dtype) + 4 * oracle) +
-                 double(problem.outElements()) *
-                     (dtypeSize(problem.dtype) + 12 * oracle);
+  double bytes =
+      in * (dtypeSize(problem.dtype) + 4 * oracle) +
+      double(problem.outElements()) * (dtypeSize(problem.dtype) + 12 * oracle);
   double most = hostMemoryBytes();
   if (bytes > most)
     return fail(llvm::formatv("the problem needs {0:f1} GiB of this machine's "

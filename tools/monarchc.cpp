@@ -26,9 +26,10 @@ namespace cl = llvm::cl;
 static cl::OptionCategory category("Compiler");
 static cl::opt<std::string> inputFile(cl::Positional, cl::desc("[FILE.mlir]"),
                                       cl::cat(category));
-static cl::opt<std::string> targetFlag(
-    "target", cl::desc("host, or GPUs separated by commas (see --list)"),
-    cl::value_desc("list"), cl::init(""), cl::cat(category));
+static cl::opt<std::string>
+    targetFlag("target",
+               cl::desc("host, or GPUs separated by commas (see --list)"),
+               cl::value_desc("list"), cl::init(""), cl::cat(category));
 static cl::opt<std::string>
     emitFlag("emit",
              cl::desc("problem, steps, fused, tiled, mapped, host, nvvm, llvm, "
@@ -74,8 +75,7 @@ static void printTable(const Bundle &bundle) {
                       "dense, {4:f1} times fewer; sparsity {5:f1} %\n\n",
                       shortCount(work.total()), shortCount(work.rStep),
                       shortCount(work.lStep), shortCount(work.dense),
-                      work.dense / work.total(),
-                      100 * sparsity(p.geometry));
+                      work.dense / work.total(), 100 * sparsity(p.geometry));
   os << llvm::formatv("{0,-8} {1,-8} {2,-38} {3,9} {4,9} {5,11} {6,7}\n",
                       "target", "kernel", "schedule", "registers", "shared B",
                       "spill B", "PTX KB");

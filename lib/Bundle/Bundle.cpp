@@ -70,8 +70,7 @@ const TargetImage *monarch::selectTarget(const Bundle &bundle,
   if (!best)
     error = "the bundle has no kernels for this device: expected " +
             (arch.empty() ? std::string("some") : arch) + " for sm_" +
-            std::to_string(chip) + ", got " +
-            (have.empty() ? "none" : have);
+            std::to_string(chip) + ", got " + (have.empty() ? "none" : have);
   return best;
 }
 
@@ -189,12 +188,12 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
                        {"cubin", blob(t.cubin)},
                        {"ptxas_log", t.ptxasLog}});
   }
-  Json manifest = {{"abi", abiVersion},
-                   {"compiler",
-                    {{"version", bundle.compilerVersion},
-                     {"hash", bundle.compilerHash}}},
-                   {"problem", toJson(bundle.problem)},
-                   {"targets", targets}};
+  Json manifest = {
+      {"abi", abiVersion},
+      {"compiler",
+       {{"version", bundle.compilerVersion}, {"hash", bundle.compilerHash}}},
+      {"problem", toJson(bundle.problem)},
+      {"targets", targets}};
   std::string text = manifest.dump(1);
   std::string rest;
   append64(rest, text.size());
@@ -255,8 +254,8 @@ bool monarch::parseBundle(const std::string &bytes, Bundle &bundle,
     return fail("the manifest is longer than the file");
   size_t blobStart = headerSize + 8 + length;
   try {
-    Json j = Json::parse(bytes.begin() + headerSize + 8,
-                         bytes.begin() + blobStart);
+    Json j =
+        Json::parse(bytes.begin() + headerSize + 8, bytes.begin() + blobStart);
     int abi = j.at("abi");
     if (abi != abiVersion)
       return fail("expected ABI version " + std::to_string(abiVersion) +

@@ -84,8 +84,7 @@ std::string Geometry::verify() const {
       return "G3: expected padding before the sequence of 0 or " +
              str(padded - sequenceTokens) + ", got " + str(padBefore);
   } else if (padBefore) {
-    return "G3: expected no padding before a video grid, got " +
-           str(padBefore);
+    return "G3: expected no padding before a video grid, got " + str(padBefore);
   }
   return "";
 }
@@ -163,8 +162,7 @@ WorkCount monarch::countWork(const Geometry &g, int64_t headDim,
   WorkCount w;
   w.rStep = nq * c * g.b2() *
             (iterations * inner + valueDim); // S and aL, then y at the end
-  w.lStep = nq * c * g.b1() *
-            ((iterations - 1) * inner + headDim + valueDim);
+  w.lStep = nq * c * g.b1() * ((iterations - 1) * inner + headDim + valueDim);
   w.dense = nq * g.keyTokens() * (double(headDim) + valueDim);
   return w;
 }

@@ -28,8 +28,7 @@ Problem monarch::randomProblem(uint64_t seed, const ProblemLimits &limits,
     g.width = pick(2, 24);
     g.height = pick(1, 12);
     g.sequenceTokens = g.height * g.width - pick(0, g.width - 1);
-    g.padBefore =
-        chance(50) ? g.height * g.width - g.sequenceTokens : 0;
+    g.padBefore = chance(50) ? g.height * g.width - g.sequenceTokens : 0;
     g.blocks = *Blocking::parse("fh", "w");
     g.tile = {1, g.height, g.width};
   } else {
@@ -74,10 +73,10 @@ std::string monarch::describe(const Problem &p) {
   std::ostringstream s;
   s << "grid " << g.keyFrames << "x" << g.height << "x" << g.width << " query "
     << g.queryFrames << " tile " << g.tile[0] << "x" << g.tile[1] << "x"
-    << g.tile[2] << " blocks (" << g.blocks.rows() << ", "
-    << g.blocks.columns() << ") batch " << p.batch << " heads " << p.heads
-    << " D " << p.headDim << " Dv " << p.valueDim << " " << dtypeName(p.dtype)
-    << " T " << p.iterations;
+    << g.tile[2] << " blocks (" << g.blocks.rows() << ", " << g.blocks.columns()
+    << ") batch " << p.batch << " heads " << p.heads << " D " << p.headDim
+    << " Dv " << p.valueDim << " " << dtypeName(p.dtype) << " T "
+    << p.iterations;
   if (g.sequenceTokens)
     s << " sequence " << g.sequenceTokens << " pad " << g.padBefore;
   if (p.recomputeFrames)

@@ -188,13 +188,13 @@ void HeadReference::computePair(int64_t a, int64_t j) const {
 
 /// Dense softmax attention of one query (A3), under the causal rule (A4).
 void HeadReference::recompute(int64_t token) const {
-  const int64_t perFrame = g.sequenceTokens ? g.sequenceTokens
-                                            : g.height * g.width;
+  const int64_t perFrame =
+      g.sequenceTokens ? g.sequenceTokens : g.height * g.width;
   int64_t visible = g.keyTokens(frames);
   if (p.causalFrames)
-    visible = std::min(visible, ((token / perFrame + p.causalOffset) /
-                                     p.causalFrames + 1) *
-                                    p.causalFrames * perFrame);
+    visible = std::min(
+        visible, ((token / perFrame + p.causalOffset) / p.causalFrames + 1) *
+                     p.causalFrames * perFrame);
   const float *qp = query(token);
   std::vector<double> w(visible, 0.0), acc(p.valueDim, 0.0);
   double max = -std::numeric_limits<double>::infinity(), Z = 0;
@@ -256,8 +256,9 @@ ReferenceResult monarch::computeReference(const Problem &p,
     sample(dense);
   }
 
-  unsigned threads = options.threads ? options.threads
-                                     : std::max(1u, std::thread::hardware_concurrency());
+  unsigned threads = options.threads
+                         ? options.threads
+                         : std::max(1u, std::thread::hardware_concurrency());
   // Recomputed rows replace Monarch's, so they come second.
   size_t total = items.size() + dense.size();
   std::atomic<size_t> finished{0};
@@ -291,7 +292,8 @@ ReferenceResult monarch::computeReference(const Problem &p,
   if (p.recomputeFrames && options.samplePairs) {
     std::vector<uint8_t> isDense(result.computed.size(), 0);
     for (const Item &item : dense)
-      isDense[(item.batch * g.queryTokens() + item.a) * p.heads + item.head] = 1;
+      isDense[(item.batch * g.queryTokens() + item.a) * p.heads + item.head] =
+          1;
     int64_t denseTokens = p.recomputeFrames * g.height * g.width;
     for (int64_t b = 0; b < p.batch; ++b)
       for (int64_t t = 0; t < denseTokens; ++t)
@@ -303,7 +305,8 @@ ReferenceResult monarch::computeReference(const Problem &p,
   return result;
 }
 
-ErrorSummary monarch::compare(const Problem &p, const ReferenceResult &reference,
+ErrorSummary monarch::compare(const Problem &p,
+                              const ReferenceResult &reference,
                               const float *out) {
   ErrorSummary e;
   double difference = 0, norm = 0;

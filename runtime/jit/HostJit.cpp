@@ -167,8 +167,8 @@ HostProgram::Impl::bind(const Argument &argument, const AttentionTensors &t,
   if (argument.buffer == "key_mask")
     return descriptor(const_cast<uint8_t *>(t.keyMask), sizes,
                       {t.keyMaskBatchStride, sizes[2] * sizes[3], sizes[3], 1});
-  const TensorRef &ref = argument.buffer == "query" ? t.query
-                         : argument.buffer == "key" ? t.key
+  const TensorRef &ref = argument.buffer == "query"   ? t.query
+                         : argument.buffer == "key"   ? t.key
                          : argument.buffer == "value" ? t.value
                                                       : t.out;
   return descriptor(ref.data, sizes,
@@ -177,9 +177,8 @@ HostProgram::Impl::bind(const Argument &argument, const AttentionTensors &t,
                      ref.headStride, 1});
 }
 
-llvm::Error HostProgram::run(const AttentionTensors &tensors,
-                             int64_t headBegin, int64_t headEnd,
-                             unsigned threads,
+llvm::Error HostProgram::run(const AttentionTensors &tensors, int64_t headBegin,
+                             int64_t headEnd, unsigned threads,
                              std::function<void(double)> progress) {
   if (headEnd < 0)
     headEnd = impl->heads;
@@ -187,9 +186,10 @@ llvm::Error HostProgram::run(const AttentionTensors &tensors,
     return makeError("expected heads in 0.." + llvm::Twine(impl->heads) +
                      ", got " + llvm::Twine(headBegin) + ".." +
                      llvm::Twine(headEnd));
-  for (auto [ref, name] :
-       {std::pair(&tensors.query, "query"), {&tensors.key, "key"},
-        {&tensors.value, "value"}, {&tensors.out, "out"}})
+  for (auto [ref, name] : {std::pair(&tensors.query, "query"),
+                           {&tensors.key, "key"},
+                           {&tensors.value, "value"},
+                           {&tensors.out, "out"}})
     if (!ref->data)
       return makeError("expected a tensor " + llvm::Twine(name) + ", got null");
   for (const Launch &l : impl->launches) {
@@ -209,8 +209,8 @@ llvm::Error HostProgram::run(const AttentionTensors &tensors,
   for (const Workspace &ws : impl->workspaces) {
     storage.emplace_back(new (std::nothrow) char[ws.bytes + 64]);
     if (!storage.back())
-      return makeError("no memory for a workspace of " +
-                       llvm::Twine(ws.bytes) + " bytes");
+      return makeError("no memory for a workspace of " + llvm::Twine(ws.bytes) +
+                       " bytes");
     memory[ws.name] = reinterpret_cast<void *>(
         (reinterpret_cast<uintptr_t>(storage.back().get()) + 63) / 64 * 64);
   }

@@ -52,7 +52,8 @@ TEST(Geometry, EveryTokenIsInOnePlace) {
   const char *blocks[6][2] = {{"fh", "w"}, {"w", "fh"}, {"f", "hw"},
                               {"hw", "f"}, {"fw", "h"}, {"h", "fw"}};
   for (auto &b : blocks)
-    for (Extents tile : {Extents{1, 4, 5}, Extents{2, 3, 4}, Extents{3, 5, 7}}) {
+    for (Extents tile :
+         {Extents{1, 4, 5}, Extents{2, 3, 4}, Extents{3, 5, 7}}) {
       Geometry g = make({3, 5, 7}, tile, b[0], b[1]);
       std::multiset<int64_t> seen;
       for (int64_t t = 0; t < g.queryTiles(); ++t)

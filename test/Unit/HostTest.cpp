@@ -50,9 +50,7 @@ Case makeCase(const Problem &p, int64_t keyFrames, uint64_t seed, Data data) {
     return fromFloats(v, p.dtype);
   };
   // Scores of about +-80: |q| |k| s = g^2 sqrt(D) with g^2 = 80 / sqrt(D) / 3.
-  float gain = data == Data::LargeNorm
-                   ? std::sqrt(27.0f)
-                   : 1.0f;
+  float gain = data == Data::LargeNorm ? std::sqrt(27.0f) : 1.0f;
   c.query = fill(p.queryElements(), p.headDim, false, gain);
   c.key = fill(p.keyElements(), p.headDim, true, gain);
   c.value = fill(p.valueElements(), p.valueDim, false, 1.0f);

@@ -33,7 +33,8 @@ Data fill(const Problem &p) {
   return d;
 }
 
-Problem make(Extents grid, Extents tile, const char *rows, const char *columns) {
+Problem make(Extents grid, Extents tile, const char *rows,
+             const char *columns) {
   Problem p;
   Geometry &g = p.geometry;
   g.keyFrames = g.queryFrames = grid[0];

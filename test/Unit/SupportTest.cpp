@@ -24,13 +24,13 @@ TEST(Half, EveryValueSurvives) {
 }
 
 TEST(Half, RoundsToNearestEven) {
-  EXPECT_EQ(toBF16(1.0f + 1.0f / 256), 0x3f80);         // halfway, to even
-  EXPECT_EQ(toBF16(1.0f + 3.0f / 256), 0x3f82);         // halfway, to even
-  EXPECT_EQ(toF16(1.0f + 1.0f / 2048), 0x3c00);         // halfway, to even
-  EXPECT_EQ(toF16(65519.0f), 0x7bff);                   // largest finite
-  EXPECT_EQ(toF16(65520.0f), 0x7c00);                   // overflows
-  EXPECT_EQ(toF16(std::ldexp(1.0f, -24)), 1);           // least subnormal
-  EXPECT_EQ(toF16(std::ldexp(1.0f, -25)), 0);           // halfway, to even
+  EXPECT_EQ(toBF16(1.0f + 1.0f / 256), 0x3f80); // halfway, to even
+  EXPECT_EQ(toBF16(1.0f + 3.0f / 256), 0x3f82); // halfway, to even
+  EXPECT_EQ(toF16(1.0f + 1.0f / 2048), 0x3c00); // halfway, to even
+  EXPECT_EQ(toF16(65519.0f), 0x7bff);           // largest finite
+  EXPECT_EQ(toF16(65520.0f), 0x7c00);           // overflows
+  EXPECT_EQ(toF16(std::ldexp(1.0f, -24)), 1);   // least subnormal
+  EXPECT_EQ(toF16(std::ldexp(1.0f, -25)), 0);   // halfway, to even
   EXPECT_TRUE(std::isnan(fromBF16(toBF16(std::nanf("")))));
   EXPECT_TRUE(std::isnan(fromF16(toF16(std::nanf("")))));
   float inf = std::numeric_limits<float>::infinity();
@@ -52,11 +52,19 @@ static Bundle example() {
   b.problem.dynamicKeyFrames = true;
   TargetImage t;
   t.arch = "sm_90a";
-  t.kernels.push_back({"r_step", "text", 270, 128, 86016, true,
-                       {{"query", 0}, {"ws0", 256}}, {254, 0, 0, 0}});
+  t.kernels.push_back({"r_step",
+                       "text",
+                       270,
+                       128,
+                       86016,
+                       true,
+                       {{"query", 0}, {"ws0", 256}},
+                       {254, 0, 0, 0}});
   t.workspaces.push_back({"ws0", 1 << 20});
   t.ptx = ".version 8.8\n";
-  t.cubin = std::string("\x7f" "ELF\0bytes", 10);
+  t.cubin = std::string("\x7f"
+                        "ELF\0bytes",
+                        10);
   b.targets.push_back(t);
   return b;
 }
@@ -123,7 +131,7 @@ TEST(Bundle, TargetForAChip) {
     return t ? t->arch : "";
   };
   EXPECT_EQ(pick(90), "sm_90a");
-  EXPECT_EQ(pick(86), "sm_80"); // the latest earlier portable one
+  EXPECT_EQ(pick(86), "sm_80");  // the latest earlier portable one
   EXPECT_EQ(pick(120), "sm_89"); // code for sm_90a runs nowhere else
   EXPECT_EQ(pick(90, "sm_80"), "sm_80");
   EXPECT_EQ(pick(75), "");
@@ -151,10 +159,9 @@ TEST(Bundle, ImpossibleKernelsAreRefused) {
             "bundle: kernel 'r_step' has an impossible launch");
   EXPECT_EQ(refused([](T &t) { t.kernels[0].arguments[1].buffer = "ws7"; }),
             "bundle: kernel 'r_step' wants unknown buffer 'ws7'");
-  EXPECT_EQ(refused([](T &t) {
-              t.kernels[0].arguments.resize(9, {"query", 0});
-            }),
-            "bundle: kernel 'r_step' has too many arguments");
+  EXPECT_EQ(
+      refused([](T &t) { t.kernels[0].arguments.resize(9, {"query", 0}); }),
+      "bundle: kernel 'r_step' has too many arguments");
   EXPECT_EQ(refused([](T &t) { t.workspaces[0].bytesPerHead = -1; }),
             "bundle: workspace 'ws0' has an impossible size");
 }

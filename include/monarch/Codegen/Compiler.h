@@ -18,9 +18,9 @@ namespace monarch {
 
 /// A module with one function `@attention` that holds the problem's
 /// `monarch.attention`, for `target`. Null after a diagnostic.
-mlir::OwningOpRef<mlir::ModuleOp>
-buildProblem(mlir::MLIRContext *context, const Problem &problem,
-             const Target &target);
+mlir::OwningOpRef<mlir::ModuleOp> buildProblem(mlir::MLIRContext *context,
+                                               const Problem &problem,
+                                               const Target &target);
 
 /// The problem of a module at any level, from its attention op or from the
 /// `monarch.problem` that lowering leaves behind; failure after a diagnostic.

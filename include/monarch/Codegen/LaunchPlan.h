@@ -30,8 +30,8 @@ struct LaunchPlan {
   std::vector<Launch> launches;
 };
 
-/// Reads the plan of a module; a diagnostic says what is missing or wrong. Every
-/// argument names a workspace or query, key, value, key_mask or out.
+/// Reads the plan of a module; a diagnostic says what is missing or wrong.
+/// Every argument names a workspace or query, key, value, key_mask or out.
 mlir::FailureOr<LaunchPlan> readLaunchPlan(mlir::ModuleOp module);
 
 } // namespace monarch

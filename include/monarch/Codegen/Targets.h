@@ -15,11 +15,11 @@ class TargetAttr;
 /// One row of the capability table. The table is the only place that names
 /// chips; passes see a `#monarch.target` made from a row.
 struct Target {
-  llvm::StringLiteral name;        ///< "sm_90a", "host"
-  llvm::StringLiteral kind;        ///< schedule family: "mma_sync", "host"
-  int ptx;                         ///< PTX version times ten
-  int64_t sharedMemory;            ///< bytes a block may use
-  int64_t multiprocessors;         ///< of the usual chip of that name
+  llvm::StringLiteral name; ///< "sm_90a", "host"
+  llvm::StringLiteral kind; ///< schedule family: "mma_sync", "host"
+  int ptx;                  ///< PTX version times ten
+  int64_t sharedMemory;     ///< bytes a block may use
+  int64_t multiprocessors;  ///< of the usual chip of that name
   llvm::StringLiteral description;
   bool isGpu() const { return kind != "host"; }
 };

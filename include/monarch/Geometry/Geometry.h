@@ -58,11 +58,11 @@ struct Geometry {
   int64_t keyTokens(int64_t frames) const;
   /// Number of tiles along each axis for a grid of `frames` frames.
   Extents tileCounts(int64_t frames) const;
-  int64_t queryTiles() const;                ///< A
-  int64_t keyTiles() const;                  ///< C
-  int64_t keyTiles(int64_t frames) const;    ///< C for a shorter KV cache
-  int64_t b1() const;                        ///< rows of a block
-  int64_t b2() const;                        ///< columns of a block
+  int64_t queryTiles() const;             ///< A
+  int64_t keyTiles() const;               ///< C
+  int64_t keyTiles(int64_t frames) const; ///< C for a shorter KV cache
+  int64_t b1() const;                     ///< rows of a block
+  int64_t b2() const;                     ///< columns of a block
   /// True when no tile of a grid of `frames` frames is partial.
   bool isExact(int64_t frames) const;
 

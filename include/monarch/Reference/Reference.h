@@ -28,8 +28,8 @@ struct ReferenceOptions {
   /// Number of (batch, head, a, j) pairs to compute, chosen by a fixed seed and
   /// with the first and the last among them; 0 computes all.
   int64_t samplePairs = 0;
-  int64_t headBegin = 0, headEnd = -1; ///< heads to compute; -1: all
-  unsigned threads = 0;                ///< 0: as many as there are cores
+  int64_t headBegin = 0, headEnd = -1;  ///< heads to compute; -1: all
+  unsigned threads = 0;                 ///< 0: as many as there are cores
   std::function<void(double)> progress; ///< called with the fraction done
 };
 

@@ -32,9 +32,8 @@ class Plan {
 public:
   /// Null with the reason in `error`: no driver, no device, no target of the
   /// bundle that runs on the device, no memory.
-  static std::unique_ptr<Plan> create(const Bundle &bundle,
-                                      const PlanOptions &options,
-                                      std::string &error);
+  static std::unique_ptr<Plan>
+  create(const Bundle &bundle, const PlanOptions &options, std::string &error);
   ~Plan();
 
   /// Launches the kernels on `stream` (a CUstream; null is the default one).

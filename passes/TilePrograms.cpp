@@ -1,0 +1,788 @@
+//===- TilePrograms.cpp - the programs of tiled kernels -------------------===//
+//
+// Writes the body of a kernel: one scf.forall over independent programs, loops
+// over key tiles, and the running state of the softmax (maximum, sum, entropy)
+// as loop-carried values.
+//
+// Scores are kept in units of log2: exp(x) = exp2(x * log2 e) costs one
+// multiplication with the scale, and the entropy comes out as
+// cL = E/Z - log2 Z with E = sum t exp2(t), t = x - m (A6).
+//
+//===----------------------------------------------------------------------===//
+
+#include "TilePrograms.h"
+
+#include "monarch/Dialect/TileDialect.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace monarch;
+
+namespace {
+
+constexpr double log2e = 1.4426950408889634;
+/// Stands for minus infinity in scores: finite, so that a row without a valid
+/// key gives no NaN, and under any score down to -5e29 in units of log2.
+constexpr double maskedScore = -1.0e30;
+
+/// The address of a tile's rows: operands of the map, and its results.
+struct Address {
+  SmallVector<Value> operands;
+  AffineMap map;
+  SmallVector<bool> inBounds;
+  Value limit;
+};
+
+/// One kernel under construction.
+class Kernel {
+public:
+  Kernel(KernelOp op, func::FuncOp function, OpBuilder &b,
+         const llvm::DenseMap<Value, Buffer> &buffers,
+         const llvm::StringMap<Value> &args)
+      : op(op), function(function), b(b), loc(op.getLoc()), buffers(buffers),
+        args(args), schedule(*op.getSchedule()) {
+    m = schedule.getRows();
+    n = schedule.getColumns();
+    element = schedule.getElement();
+  }
+
+  LogicalResult build();
+
+private:
+  //--- small builders ---//
+  Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+  RankedTensorType tileType(ArrayRef<int64_t> shape, Type e) {
+    return RankedTensorType::get(shape, e);
+  }
+  RankedTensorType f32Tile(ArrayRef<int64_t> shape) {
+    return tileType(shape, b.getF32Type());
+  }
+  Value splat(double v, ArrayRef<int64_t> shape) {
+    auto type = f32Tile(shape);
+    return arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(type, b.getF32FloatAttr(v).getValue()));
+  }
+  Value apply(AffineMap map, ValueRange operands) {
+    return affine::makeComposedAffineApply(b, loc, map,
+                                           getAsOpFoldResult(operands));
+  }
+  Value minOf(Value x, Value y) {
+    return arith::MinSIOp::create(b, loc, x, y);
+  }
+  Value broadcast(Value v, int64_t axis, ArrayRef<int64_t> shape) {
+    Type e = getElementTypeOrSelf(v.getType());
+    return tile::BroadcastOp::create(b, loc, tileType(shape, e), v, axis);
+  }
+  Value rowMax(Value v) { return reduce(v, "max", 1); }
+  Value rowSum(Value v) { return reduce(v, "sum", 1); }
+  Value reduce(Value v, StringRef kind, int64_t axis) {
+    auto type = cast<RankedTensorType>(v.getType());
+    return tile::ReduceOp::create(b, loc, f32Tile({type.getDimSize(1 - axis)}),
+                                  v, kind, axis);
+  }
+  Value dot(Value lhs, Value rhs, Value acc, int64_t columns,
+            bool transposeRhs = false, int64_t offset = 0,
+            bool transposeLhs = false) {
+    int64_t rows =
+        cast<RankedTensorType>(lhs.getType()).getDimSize(transposeLhs ? 1 : 0);
+    return tile::DotOp::create(b, loc, f32Tile({rows, columns}), lhs, rhs, acc,
+                               transposeLhs, transposeRhs, offset);
+  }
+  /// Probabilities as an operand of a product.
+  Value asOperand(Value p) {
+    auto type = cast<RankedTensorType>(p.getType());
+    if (type.getElementType() == element)
+      return p;
+    return arith::TruncFOp::create(b, loc, type.clone(element), p);
+  }
+  Value load(Value source, const Address &at, int64_t rows, Type e) {
+    auto type = cast<MemRefType>(source.getType());
+    SmallVector<int64_t> shape = {rows};
+    if (static_cast<int64_t>(at.map.getNumResults()) < type.getRank())
+      shape.push_back(type.getShape().back());
+    return tile::LoadOp::create(b, loc, tileType(shape, e), source, at.operands,
+                                at.limit, at.map, at.inBounds, false);
+  }
+  void store(Value v, Value dest, const Address &at, int64_t offset = 0) {
+    tile::StoreOp::create(b, loc, v, dest, at.operands, at.limit, at.map,
+                          at.inBounds, offset, false);
+  }
+  Value inBounds(Value source, const Address &at, int64_t rows) {
+    return tile::InBoundsOp::create(b, loc, tileType({rows}, b.getI1Type()),
+                                    source, at.operands, at.limit, at.map,
+                                    at.inBounds);
+  }
+
+  //--- addresses ---//
+  AffineExpr d(unsigned i) { return b.getAffineDimExpr(i); }
+  AffineMap map(unsigned dims, ArrayRef<AffineExpr> results) {
+    return AffineMap::get(dims, 0, results, b.getContext());
+  }
+  SmallVector<AffineExpr> coordinates(AffineExpr t, AffineExpr i,
+                                      AffineExpr j);
+  Address tokens(ArrayRef<Value> operands, AffineExpr t, AffineExpr i,
+                 AffineExpr j, bool isQuery, bool isMask = false);
+  Address linearTokens(ArrayRef<Value> operands, AffineExpr frame,
+                       AffineExpr token, bool isMask = false);
+  Address factorRows(ArrayRef<Value> operands, ArrayRef<AffineExpr> results,
+                     Value limit);
+
+  //--- pieces of a program ---//
+  Value keyTiles();
+  Value visibleFrames(Value firstFrame);
+  Value visibleTiles(Value pair, bool lastOfRows);
+  Value masked(Value scores, Value valid) {
+    auto type = cast<RankedTensorType>(scores.getType());
+    return arith::SelectOp::create(b, loc,
+                                   broadcast(valid, 0, type.getShape()), scores,
+                                   splat(maskedScore, type.getShape()));
+  }
+  /// A tile with its invalid rows zero: 0 * NaN would poison a product.
+  Value withoutRows(Value tile, Value valid) {
+    auto type = cast<RankedTensorType>(tile.getType());
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
+    return arith::SelectOp::create(
+        b, loc, broadcast(valid, 1, type.getShape()), tile, zero);
+  }
+  /// The bits of a key mask as i1.
+  Value maskBits(Value mask, const Address &at) {
+    Value bits = load(mask, at, n, b.getI8Type());
+    auto type = tileType({n}, b.getI8Type());
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, bits, zero);
+  }
+  /// State of an online softmax: maximum, sum, entropy sum, accumulators.
+  struct State {
+    Value max, sum, entropy;
+    SmallVector<Value> acc;
+  };
+  /// One step of A6 with scores x: rescales `s` and returns the unnormalised
+  /// probabilities.
+  Value advance(State &s, Value x);
+  SmallVector<Value> flatten(const State &s);
+  State unflatten(ValueRange values, bool entropy);
+  State initial(ArrayRef<int64_t> accColumns, bool entropy);
+  Value safeReciprocal(Value z);
+  Value entropyTerm(Value max, Value sum, Value entropy);
+
+  template <typename Op> LogicalResult buildR(Op op);
+  LogicalResult buildL(LStepOp op);
+  LogicalResult buildRedistribute(RedistributeOp op);
+  LogicalResult buildDense(DenseOp op);
+
+  /// Opens the scf.forall over (batch*head, dims...) and returns its indices.
+  SmallVector<Value> open(ArrayRef<int64_t> dims);
+  Value arg(Value v) { return args.lookup(buffers.find(v)->second.name); }
+  void setProblem(Operation *step);
+
+  KernelOp op;
+  func::FuncOp function;
+  OpBuilder &b;
+  Location loc;
+  const llvm::DenseMap<Value, Buffer> &buffers;
+  const llvm::StringMap<Value> &args;
+  ScheduleAttr schedule;
+  int64_t m, n;
+  Type element;
+
+  Geometry g;
+  int64_t heads = 0, causal = 0, causalOffset = 0;
+  Value keyFrames; ///< run-time count, or null
+  Value bh, batch, head;
+};
+
+//===----------------------------------------------------------------------===//
+// Addresses
+//===----------------------------------------------------------------------===//
+
+/// Coordinates on the view of block row i, column j of tile t (G1, G2), for i
+/// and j inside the block; a load's limit keeps rows past it out.
+SmallVector<AffineExpr> Kernel::coordinates(AffineExpr t, AffineExpr i,
+                                            AffineExpr j) {
+  Extents count = g.tileCounts(g.keyFrames);
+  SmallVector<AffineExpr> at(3);
+  for (int x = 2; x >= 0; --x) {
+    AffineExpr &block = g.blocks.isRow[x] ? i : j;
+    AffineExpr tileDigit = x == 0 ? t : t % count[x];
+    at[x] = tileDigit * g.tile[x];
+    t = t.floorDiv(count[x]);
+    if (g.tile[x] == 1)
+      continue; // the only digit is 0
+    bool slowest = true;
+    for (int y = 0; y < x; ++y)
+      slowest &= g.blocks.isRow[y] != g.blocks.isRow[x] || g.tile[y] == 1;
+    at[x] = at[x] + (slowest ? block : block % g.tile[x]);
+    block = block.floorDiv(g.tile[x]);
+  }
+  if (g.sequenceTokens)
+    return {b.getAffineConstantExpr(0), b.getAffineConstantExpr(0),
+            at[1] * g.width + at[2] - g.padBefore};
+  return at;
+}
+
+/// Rows of query, key, value or mask. Operands are batch, head, then those that
+/// t, i, j are made of (d2, d3, ...; the row is the last dimension).
+Address Kernel::tokens(ArrayRef<Value> operands, AffineExpr t, AffineExpr i,
+                       AffineExpr j, bool isQuery, bool isMask) {
+  SmallVector<AffineExpr> results = {d(0)};
+  results.append(coordinates(t, i, j));
+  bool exact = !g.sequenceTokens;
+  SmallVector<bool> in = {
+      true,
+      exact ? g.tile[0] == 1 ||
+                  (isQuery ? g.queryFrames % g.tile[0] == 0
+                           : !keyFrames && g.keyFrames % g.tile[0] == 0)
+            : true,
+      exact ? g.height % g.tile[1] == 0 : true,
+      exact ? g.width % g.tile[2] == 0
+            : g.sequenceTokens == g.height * g.width &&
+                  g.height % g.tile[1] == 0 && g.width % g.tile[2] == 0};
+  if (!isMask) {
+    results.push_back(d(1));
+    in.push_back(true);
+  }
+  return {SmallVector<Value>(operands), map(operands.size() + 1, results), in,
+          Value()};
+}
+
+/// Rows of consecutive tokens of frame `frame`, in token order; `token` counts
+/// from the start of the frame and may run past it for keys.
+Address Kernel::linearTokens(ArrayRef<Value> operands, AffineExpr frame,
+                             AffineExpr token, bool isMask) {
+  SmallVector<AffineExpr> results = {d(0)};
+  AffineExpr zero = b.getAffineConstantExpr(0);
+  if (g.sequenceTokens)
+    results.append({zero, zero, token});
+  else
+    results.append({frame + token.floorDiv(g.height * g.width),
+                    token.floorDiv(g.width) % g.height, token % g.width});
+  SmallVector<bool> in(4, true);
+  if (!isMask) {
+    results.push_back(d(1));
+    in.push_back(true);
+  }
+  return {SmallVector<Value>(operands), map(operands.size() + 1, results), in,
+          Value()};
+}
+
+/// Rows of an intermediate [bh, P, NK(, D)].
+Address Kernel::factorRows(ArrayRef<Value> operands,
+                           ArrayRef<AffineExpr> results, Value limit) {
+  return {SmallVector<Value>(operands), map(operands.size() + 1, results),
+          SmallVector<bool>(results.size(), true), limit};
+}
+
+//===----------------------------------------------------------------------===//
+// Counts that depend on the program: KV length, causal groups
+//===----------------------------------------------------------------------===//
+
+/// Key tiles that hold a valid frame (A5).
+Value Kernel::keyTiles() {
+  if (!keyFrames)
+    return index(g.keyTiles());
+  Extents count = g.tileCounts(g.keyFrames);
+  return apply(map(1, {d(0).ceilDiv(g.tile[0]) * (count[1] * count[2])}),
+               {keyFrames});
+}
+
+/// Frames that a query at frame `first` sees (A4).
+Value Kernel::visibleFrames(Value first) {
+  return apply(map(1, {((d(0) + causalOffset).floorDiv(causal) + 1) * causal}),
+               {first});
+}
+
+/// Key tiles that the query tile of pair `pair` sees: a prefix (A4).
+Value Kernel::visibleTiles(Value pair, bool lastOfRows) {
+  Value all = keyTiles();
+  if (!causal)
+    return all;
+  Extents count = g.tileCounts(g.keyFrames);
+  int64_t perFrameTile = count[1] * count[2];
+  if (lastOfRows) // the last row of the tile sees most
+    pair = minOf(apply(map(1, {d(0) + (m - 1)}), {pair}),
+                 index(g.queryTiles() * g.b2() - 1));
+  Value first =
+      apply(map(1, {d(0).floorDiv(g.b2() * perFrameTile) * g.tile[0]}), {pair});
+  Value visible = apply(map(1, {d(0).floorDiv(g.tile[0]) * perFrameTile}),
+                        {visibleFrames(first)});
+  return minOf(all, visible);
+}
+
+//===----------------------------------------------------------------------===//
+// The running state (A6)
+//===----------------------------------------------------------------------===//
+
+Kernel::State Kernel::initial(ArrayRef<int64_t> accColumns, bool entropy) {
+  State s;
+  s.max = splat(maskedScore, {m});
+  s.sum = splat(0, {m});
+  if (entropy)
+    s.entropy = splat(0, {m});
+  for (int64_t columns : accColumns)
+    s.acc.push_back(splat(0, {m, columns}));
+  return s;
+}
+
+SmallVector<Value> Kernel::flatten(const State &s) {
+  SmallVector<Value> v = {s.max, s.sum};
+  if (s.entropy)
+    v.push_back(s.entropy);
+  v.append(s.acc.begin(), s.acc.end());
+  return v;
+}
+
+Kernel::State Kernel::unflatten(ValueRange values, bool entropy) {
+  State s;
+  s.max = values[0];
+  s.sum = values[1];
+  if (entropy)
+    s.entropy = values[2];
+  s.acc.assign(values.begin() + 2 + entropy, values.end());
+  return s;
+}
+
+Value Kernel::advance(State &s, Value x) {
+  auto shape = cast<RankedTensorType>(x.getType()).getShape();
+  Value max = arith::MaximumFOp::create(b, loc, s.max, rowMax(x));
+  Value grown = arith::SubFOp::create(b, loc, s.max, max);
+  Value alpha = math::Exp2Op::create(b, loc, grown);
+  Value t = arith::SubFOp::create(b, loc, x, broadcast(max, 1, shape));
+  Value p = math::Exp2Op::create(b, loc, t);
+  if (s.entropy) {
+    // E' = alpha (E + (m - m') Z) + sum t exp2(t)
+    Value shifted = arith::AddFOp::create(
+        b, loc, s.entropy, arith::MulFOp::create(b, loc, grown, s.sum));
+    Value pt = arith::MulFOp::create(b, loc, p, t);
+    s.entropy = arith::AddFOp::create(
+        b, loc, arith::MulFOp::create(b, loc, alpha, shifted), rowSum(pt));
+  }
+  s.sum = arith::AddFOp::create(
+      b, loc, arith::MulFOp::create(b, loc, alpha, s.sum), rowSum(p));
+  for (Value &acc : s.acc) {
+    auto accShape = cast<RankedTensorType>(acc.getType()).getShape();
+    acc = arith::MulFOp::create(b, loc, acc, broadcast(alpha, 1, accShape));
+  }
+  s.max = max;
+  return p;
+}
+
+/// 1/Z, finite when no key took part.
+Value Kernel::safeReciprocal(Value z) {
+  auto shape = cast<RankedTensorType>(z.getType()).getShape();
+  Value safe = arith::MaximumFOp::create(b, loc, z, splat(1.0e-30, shape));
+  return arith::DivFOp::create(b, loc, splat(1.0, shape), safe);
+}
+
+/// cL = E/Z - log2 Z, plus infinity for a row without a valid key (G3).
+Value Kernel::entropyTerm(Value max, Value sum, Value entropy) {
+  auto shape = cast<RankedTensorType>(sum.getType()).getShape();
+  Value mean =
+      arith::MulFOp::create(b, loc, entropy, safeReciprocal(sum));
+  Value logZ = math::Log2Op::create(b, loc, sum);
+  Value cL = arith::SubFOp::create(b, loc, mean, logZ);
+  Value empty = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLE, max,
+                                      splat(maskedScore / 2, shape));
+  return arith::SelectOp::create(
+      b, loc, empty, splat(std::numeric_limits<float>::infinity(), shape), cL);
+}
+
+//===----------------------------------------------------------------------===//
+// Programs
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> Kernel::open(ArrayRef<int64_t> dims) {
+  SmallVector<OpFoldResult> bounds = {args.lookup("bh_count")};
+  for (int64_t x : dims)
+    bounds.push_back(b.getIndexAttr(x));
+  auto forall = scf::ForallOp::create(b, loc, bounds, ValueRange(), std::nullopt);
+  b.setInsertionPointToStart(forall.getBody());
+  auto indices = llvm::to_vector_of<Value>(forall.getInductionVars());
+  bh = indices[0];
+  Value global =
+      arith::AddIOp::create(b, loc, bh, args.lookup("bh_begin"));
+  batch = apply(map(1, {d(0).floorDiv(heads)}), {global});
+  head = apply(map(1, {d(0) % heads}), {global});
+  return SmallVector<Value>(ArrayRef<Value>(indices).drop_front());
+}
+
+template <typename Op> LogicalResult Kernel::buildR(Op step) {
+  auto r = dyn_cast<RStepOp>(step.getOperation());
+  Value value = r ? r.getValue() : Value();
+  bool wantAL = static_cast<bool>(r);
+  bool oneTile = r ? r.getSoftmax() != "online" && g.b2() <= n : g.b2() <= n;
+  Value cLDest = r ? (r.getCL() ? arg(r.getCL()) : Value())
+                   : arg(step->getResult(0));
+  int64_t pairs = g.queryTiles() * g.b2(), b2 = g.b2(), b1 = g.b1();
+  double scale = step.getScale().convertToDouble() * log2e;
+
+  // Row k is the fastest index: programs side by side write neighbouring rows
+  // of the intermediate.
+  SmallVector<Value> program = open({ceilDiv(pairs, m), b1});
+  Value m0 = apply(map(1, {d(0) * m}), {program[0]}), k = program[1];
+  Value rowLimit;
+  if (pairs % m)
+    rowLimit = apply(map(1, {pairs - d(0)}), {m0});
+  Value state = step.getState() ? arg(step.getState()) : Value();
+  Value query = arg(step.getQuery()), key = arg(step.getKey());
+  Value values = value ? arg(value) : Value();
+  Value mask = step.getKeyMask() ? arg(step.getKeyMask()) : Value();
+  int64_t dim = cast<MemRefType>(query.getType()).getShape().back();
+
+  Value q;
+  if (!state) {
+    // Row d4 of the program is (a, j) = (m0 + d4) div and mod b2, at row k.
+    Address at = tokens({batch, head, m0, k}, (d(2) + d(4)).floorDiv(b2), d(3),
+                        (d(2) + d(4)) % b2, /*isQuery=*/true);
+    at.limit = rowLimit;
+    q = load(query, at, m, element);
+  }
+
+  auto loop = scf::ForOp::create(b, loc, index(0),
+                                 visibleTiles(m0, /*lastOfRows=*/true), index(1));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value c = loop.getInductionVar();
+  Value kk = apply(map(2, {d(0) * b1 + d(1)}), {c, k});
+
+  Value rowScale;
+  if (state) {
+    Address at = factorRows({bh, m0, kk}, {d(0), d(1) + d(3), d(2)}, rowLimit);
+    q = load(state, at, m, element);
+    Value weight = load(arg(step.getStateWeight()), at, m, b.getF32Type());
+    double floor = step.getTemperatureFloor().convertToDouble();
+    rowScale = arith::DivFOp::create(
+        b, loc, splat(scale, {m}),
+        arith::MaximumFOp::create(b, loc, weight, splat(floor, {m})));
+  }
+
+  // Columns l0 .. l0 + n of block row k of key tile c.
+  auto scores = [&](Value l0, Value &keyTile, Value &valueTile) {
+    bool ragged = b2 % n != 0;
+    Value limit;
+    if (ragged)
+      limit = apply(map(1, {b2 - d(0)}), {l0});
+    auto address = [&](bool isMask) {
+      Address at = tokens({batch, head, c, k, l0}, d(2), d(3), d(4) + d(5),
+                          /*isQuery=*/false, isMask);
+      at.limit = limit;
+      return at;
+    };
+    Address at = address(false);
+    keyTile = load(key, at, n, element);
+    if (values)
+      valueTile = load(values, at, n, element);
+    Value valid;
+    if (mask) {
+      valid = maskBits(mask, address(true));
+      keyTile = withoutRows(keyTile, valid);
+      if (values)
+        valueTile = withoutRows(valueTile, valid);
+    } else if (ragged || llvm::is_contained(at.inBounds, false)) {
+      valid = inBounds(key, at, n);
+    }
+    Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
+    Value x = arith::MulFOp::create(
+        b, loc, s,
+        rowScale ? broadcast(rowScale, 1, {m, n}) : splat(scale, {m, n}));
+    return valid ? masked(x, valid) : x;
+  };
+
+  Address aLRows = factorRows({bh, m0, kk}, {d(0), d(1) + d(3), d(2)}, rowLimit);
+  if (oneTile) {
+    Value keyTile, valueTile;
+    Value x = scores(index(0), keyTile, valueTile);
+    Value max = rowMax(x);
+    Value t = arith::SubFOp::create(b, loc, x, broadcast(max, 1, {m, n}));
+    Value p = math::Exp2Op::create(b, loc, t);
+    Value sum = rowSum(p);
+    if (cLDest) {
+      Value entropy = rowSum(arith::MulFOp::create(b, loc, p, t));
+      store(entropyTerm(max, sum, entropy), cLDest, aLRows);
+    }
+    if (wantAL) {
+      // Normalise the b2 probabilities, not the wider outputs.
+      Value inverse = broadcast(safeReciprocal(sum), 1, {m, n});
+      Value probs = asOperand(arith::MulFOp::create(b, loc, p, inverse));
+      auto product = [&](Value rhs, Value dest, int64_t columns) {
+        int64_t chunk = std::min(schedule.getChunk(), columns);
+        for (int64_t at = 0; at < columns; at += chunk)
+          store(dot(probs, rhs, Value(), chunk, false, at), dest, aLRows, at);
+      };
+      product(keyTile, arg(r.getAL()), dim);
+      if (values)
+        product(valueTile, arg(r.getY()),
+                cast<MemRefType>(values.getType()).getShape().back());
+    }
+    return success();
+  }
+
+  SmallVector<int64_t> widths;
+  if (wantAL)
+    widths.push_back(dim);
+  if (values)
+    widths.push_back(cast<MemRefType>(values.getType()).getShape().back());
+  State first = initial(widths, /*entropy=*/true);
+  auto inner = scf::ForOp::create(b, loc, index(0), index(ceilDiv(b2, n)),
+                                  index(1), flatten(first));
+  {
+    OpBuilder::InsertionGuard innerGuard(b);
+    b.setInsertionPointToStart(inner.getBody());
+    Value l0 = apply(map(1, {d(0) * n}), {inner.getInductionVar()});
+    Value keyTile, valueTile;
+    Value x = scores(l0, keyTile, valueTile);
+    State s = unflatten(inner.getRegionIterArgs(), true);
+    Value p = advance(s, x);
+    if (wantAL) {
+      Value probs = asOperand(p);
+      s.acc[0] = dot(probs, keyTile, s.acc[0], widths[0]);
+      if (values)
+        s.acc[1] = dot(probs, valueTile, s.acc[1], widths[1]);
+    }
+    scf::YieldOp::create(b, loc, flatten(s));
+  }
+  State s = unflatten(inner.getResults(), true);
+  if (cLDest)
+    store(entropyTerm(s.max, s.sum, s.entropy), cLDest, aLRows);
+  Value inverse = safeReciprocal(s.sum);
+  auto finish = [&](Value acc, Value dest) {
+    auto shape = cast<RankedTensorType>(acc.getType()).getShape();
+    store(arith::MulFOp::create(b, loc, acc, broadcast(inverse, 1, shape)),
+          dest, aLRows);
+  };
+  if (wantAL)
+    finish(s.acc[0], arg(r.getAL()));
+  if (values)
+    finish(s.acc[1], arg(r.getY()));
+  return success();
+}
+
+LogicalResult Kernel::buildL(LStepOp step) {
+  int64_t pairs = g.queryTiles() * g.b2(), b1 = g.b1(), b2 = g.b2();
+  double scale = step.getScale().convertToDouble() * log2e;
+  SmallVector<Value> program = open({pairs, ceilDiv(b1, m)});
+  Value pair = program[0], i0 = apply(map(1, {d(0) * m}), {program[1]});
+  Value keys = arg(step.getAL()), bias = arg(step.getCL()),
+        values = arg(step.getY());
+  int64_t dv = cast<MemRefType>(values.getType()).getShape().back();
+
+  Address rows = tokens({batch, head, pair, i0}, d(2).floorDiv(b2), d(3) + d(4),
+                        d(2) % b2, /*isQuery=*/true);
+  if (b1 % m)
+    rows.limit = apply(map(1, {b1 - d(0)}), {i0});
+  Value q = load(arg(step.getQuery()), rows, m, element);
+
+  Value count = apply(map(1, {d(0) * b1}),
+                      {visibleTiles(pair, /*lastOfRows=*/false)});
+  bool fixed = !keyFrames && !causal;
+  bool ragged = !fixed || (g.keyTiles() * b1) % n != 0;
+  auto loop = scf::ForOp::create(b, loc, index(0), count, index(n),
+                                 flatten(initial({dv}, false)));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value kk = loop.getInductionVar();
+    Value limit;
+    if (ragged)
+      limit = arith::SubIOp::create(b, loc, count, kk);
+    Address at =
+        factorRows({bh, pair, kk}, {d(0), d(1), d(2) + d(3)}, limit);
+    Value keyTile = load(keys, at, n, element);
+    Value valueTile = load(values, at, n, element);
+    Value biasTile = load(bias, at, n, b.getF32Type());
+    Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
+    Value x = arith::SubFOp::create(
+        b, loc, arith::MulFOp::create(b, loc, s, splat(scale, {m, n})),
+        broadcast(biasTile, 0, {m, n}));
+    if (ragged)
+      x = masked(x, inBounds(bias, at, n));
+    State state = unflatten(loop.getRegionIterArgs(), false);
+    Value p = advance(state, x);
+    state.acc[0] = dot(asOperand(p), valueTile, state.acc[0], dv);
+    scf::YieldOp::create(b, loc, flatten(state));
+  }
+  State state = unflatten(loop.getResults(), false);
+  Value out = arith::MulFOp::create(
+      b, loc, state.acc[0], broadcast(safeReciprocal(state.sum), 1, {m, dv}));
+  store(out, arg(step.getResult()), rows);
+  return success();
+}
+
+LogicalResult Kernel::buildRedistribute(RedistributeOp step) {
+  int64_t pairs = g.queryTiles() * g.b2(), b1 = g.b1(), b2 = g.b2();
+  if (b1 > m)
+    return step.emitOpError() << "expected a schedule with all " << b1
+                              << " block rows in one tile, got " << m;
+  double scale = step.getScale().convertToDouble() * log2e;
+  Value pair = open({pairs})[0];
+  Value keys = arg(step.getAL()), bias = arg(step.getCL());
+  int64_t dim = cast<MemRefType>(keys.getType()).getShape().back();
+  Address rows = tokens({batch, head, pair}, d(2).floorDiv(b2), d(3), d(2) % b2,
+                        /*isQuery=*/true);
+  if (b1 % m)
+    rows.limit = index(b1);
+  Value query = arg(step.getQuery());
+  Value q = load(query, rows, m, element);
+  Value count = apply(map(1, {d(0) * b1}),
+                      {visibleTiles(pair, /*lastOfRows=*/false)});
+
+  auto scores = [&](Value kk, Address &at) {
+    Value limit = arith::SubIOp::create(b, loc, count, kk);
+    at = factorRows({bh, pair, kk}, {d(0), d(1), d(2) + d(3)}, limit);
+    Value keyTile = load(keys, at, n, element);
+    Value biasTile = load(bias, at, n, b.getF32Type());
+    Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
+    Value x = arith::SubFOp::create(
+        b, loc, arith::MulFOp::create(b, loc, s, splat(scale, {m, n})),
+        broadcast(biasTile, 0, {m, n}));
+    return masked(x, inBounds(bias, at, n));
+  };
+  // L is normalised over all keys (A1), so the sums over queries need a second
+  // pass over them.
+  auto first = scf::ForOp::create(b, loc, index(0), count, index(n),
+                                  flatten(initial({}, false)));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(first.getBody());
+    Address at;
+    Value x = scores(first.getInductionVar(), at);
+    State s = unflatten(first.getRegionIterArgs(), false);
+    advance(s, x);
+    scf::YieldOp::create(b, loc, flatten(s));
+  }
+  State s = unflatten(first.getResults(), false);
+  Value inverse = broadcast(safeReciprocal(s.sum), 1, {m, n});
+  Value valid = broadcast(inBounds(query, rows, m), 1, {m, n});
+  auto second = scf::ForOp::create(b, loc, index(0), count, index(n));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(second.getBody());
+  Address at;
+  Value x = scores(second.getInductionVar(), at);
+  Value p = math::Exp2Op::create(
+      b, loc,
+      arith::SubFOp::create(b, loc, x, broadcast(s.max, 1, {m, n})));
+  Value l = arith::MulFOp::create(b, loc, p, inverse);
+  l = arith::SelectOp::create(b, loc, valid, l, splat(0, {m, n})); // G3
+  store(dot(l, q, Value(), dim, false, 0, /*transposeLhs=*/true),
+        arg(step.getAR()), at);
+  store(reduce(l, "sum", 0), arg(step.getCR()), at);
+  return success();
+}
+
+LogicalResult Kernel::buildDense(DenseOp step) {
+  Extents view = viewExtents(g, g.queryFrames);
+  int64_t perFrame = view[1] * view[2];
+  double scale = step.getScale().convertToDouble() * log2e;
+  // One program stays inside a frame, so that its rows see the same keys (A4).
+  SmallVector<Value> program =
+      open({static_cast<int64_t>(step.getFrames()), ceilDiv(perFrame, m)});
+  Value frame = program[0], m0 = apply(map(1, {d(0) * m}), {program[1]});
+  Address rows = linearTokens({batch, head, frame, m0}, d(2), d(3) + d(4));
+  if (perFrame % m)
+    rows.limit = apply(map(1, {perFrame - d(0)}), {m0});
+  Value q = load(arg(step.getQuery()), rows, m, element);
+  Value key = arg(step.getKey()), value = arg(step.getValue());
+  Value mask = step.getKeyMask() ? arg(step.getKeyMask()) : Value();
+  int64_t dv = cast<MemRefType>(value.getType()).getShape().back();
+
+  Value frames = keyFrames ? keyFrames : index(viewExtents(g, g.keyFrames)[0]);
+  if (causal)
+    frames = minOf(frames, visibleFrames(frame));
+  Value count = apply(map(1, {d(0) * perFrame}), {frames});
+  bool fixed = !keyFrames && !causal;
+  bool ragged = !fixed || g.keyTokens() % n != 0;
+  auto loop = scf::ForOp::create(b, loc, index(0), count, index(n),
+                                 flatten(initial({dv}, false)));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value t0 = loop.getInductionVar();
+    Value limit;
+    if (ragged)
+      limit = arith::SubIOp::create(b, loc, count, t0);
+    auto address = [&](bool isMask) {
+      Address at = linearTokens({batch, head, t0}, b.getAffineConstantExpr(0),
+                                d(2) + d(3), isMask);
+      at.limit = limit;
+      return at;
+    };
+    Address at = address(false);
+    Value keyTile = load(key, at, n, element);
+    Value valueTile = load(value, at, n, element);
+    Value valid;
+    if (mask) {
+      valid = maskBits(mask, address(true));
+      keyTile = withoutRows(keyTile, valid);
+      valueTile = withoutRows(valueTile, valid);
+    } else if (ragged) {
+      valid = inBounds(key, at, n);
+    }
+    Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
+    Value x = arith::MulFOp::create(b, loc, s, splat(scale, {m, n}));
+    if (valid)
+      x = masked(x, valid);
+    State state = unflatten(loop.getRegionIterArgs(), false);
+    Value p = advance(state, x);
+    state.acc[0] = dot(asOperand(p), valueTile, state.acc[0], dv);
+    scf::YieldOp::create(b, loc, flatten(state));
+  }
+  State state = unflatten(loop.getResults(), false);
+  Value out = arith::MulFOp::create(
+      b, loc, state.acc[0], broadcast(safeReciprocal(state.sum), 1, {m, dv}));
+  store(out, arg(step.getResult()), rows);
+  return success();
+}
+
+void Kernel::setProblem(Operation *step) {
+  g = step->getAttrOfType<GeometryAttr>("geometry").getValue();
+  auto integer = [&](StringRef name) {
+    auto attr = step->getAttrOfType<IntegerAttr>(name);
+    return attr ? attr.getInt() : 0;
+  };
+  causal = integer("causal_frames");
+  causalOffset = integer("causal_offset");
+  heads = cast<RankedTensorType>(step->getOperand(0).getType()).getDimSize(2);
+  keyFrames = args.lookup("key_frames");
+}
+
+LogicalResult Kernel::build() {
+  for (Operation &step : op.getBody().front().without_terminator()) {
+    if (isa<ReplaceFramesOp>(step))
+      continue; // in place: the dense kernel writes into the other output
+    setProblem(&step);
+    LogicalResult result =
+        llvm::TypeSwitch<Operation *, LogicalResult>(&step)
+            .Case<RStepOp, EntropyOp>([&](auto s) { return buildR(s); })
+            .Case<LStepOp>([&](auto s) { return buildL(s); })
+            .Case<RedistributeOp>([&](auto s) { return buildRedistribute(s); })
+            .Case<DenseOp>([&](auto s) { return buildDense(s); })
+            .Default([](Operation *s) {
+              return s->emitOpError("expected a step of attention");
+            });
+    if (failed(result))
+      return failure();
+  }
+  b.setInsertionPointToEnd(&function.getBody().front());
+  func::ReturnOp::create(b, loc);
+  return success();
+}
+
+} // namespace
+
+Extents monarch::viewExtents(const Geometry &g, int64_t frames) {
+  if (g.sequenceTokens)
+    return {1, 1, g.sequenceTokens};
+  return {frames, g.height, g.width};
+}
+
+LogicalResult
+monarch::buildPrograms(KernelOp kernel, func::FuncOp function, OpBuilder &b,
+                       const llvm::DenseMap<Value, Buffer> &buffers,
+                       const llvm::StringMap<Value> &args) {
+  return Kernel(kernel, function, b, buffers, args).build();
+}
