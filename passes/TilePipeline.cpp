@@ -23,6 +23,27 @@ bool wantsRing(tile::LoadOp load) {
   return kind == "shared" || kind == "columns";
 }
 
+/// A ring for the tile of `load`.
+Value allocateRing(OpBuilder &b, tile::LoadOp load, int64_t stages) {
+  auto type = cast<RankedTensorType>(load.getType());
+  auto shared = tile::LayoutAttr::get(b.getContext(), "shared",
+                                      tile::layoutOf(type).getWarps());
+  auto tile =
+      RankedTensorType::get(type.getShape(), type.getElementType(), shared);
+  return tile::AllocRingOp::create(
+      b, load.getLoc(), tile::RingType::get(b.getContext(), stages, tile));
+}
+
+/// One stage of a ring in the layout of `load`.
+Value readStage(OpBuilder &b, tile::LoadOp load, Value ring, Value stage) {
+  Value v = tile::ReadOp::create(b, load.getLoc(),
+                                 cast<tile::RingType>(ring.getType()).getTile(),
+                                 ring, stage);
+  if (v.getType() == load.getType())
+    return v;
+  return tile::ConvertLayoutOp::create(b, load.getLoc(), load.getType(), v);
+}
+
 class LoopPipeliner {
 public:
   LoopPipeliner(scf::ForOp loop, int64_t stages)
@@ -82,21 +103,13 @@ int64_t LoopPipeliner::run() {
       loads.push_back(load);
   if (loads.empty())
     return 0;
-  int64_t warps = tile::layoutOf(loads[0].getType()).getWarps();
-  auto shared = tile::LayoutAttr::get(b.getContext(), "shared", warps);
-
   // Rings belong to the whole program, not to one turn of an outer loop.
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(
         loop->getParentOfType<scf::ForallOp>().getBody());
-    for (tile::LoadOp load : loads) {
-      auto type = cast<RankedTensorType>(load.getType());
-      auto tileType =
-          RankedTensorType::get(type.getShape(), type.getElementType(), shared);
-      rings.push_back(tile::AllocRingOp::create(
-          b, loc, tile::RingType::get(b.getContext(), stages, tileType)));
-    }
+    for (tile::LoadOp load : loads)
+      rings.push_back(allocateRing(b, load, stages));
   }
   for (int64_t s = 0; s + 1 < stages; ++s) {
     Value at = arith::AddIOp::create(
@@ -126,13 +139,8 @@ int64_t LoopPipeliner::run() {
   issue(ahead, previous);
 
   SmallVector<Value> tiles;
-  for (auto [load, ring] : llvm::zip(loads, rings)) {
-    Value v = tile::ReadOp::create(
-        b, loc, cast<tile::RingType>(ring.getType()).getTile(), ring, stage);
-    if (v.getType() != load.getType())
-      v = tile::ConvertLayoutOp::create(b, loc, load.getType(), v);
-    tiles.push_back(v);
-  }
+  for (auto [load, ring] : llvm::zip(loads, rings))
+    tiles.push_back(readStage(b, load, ring, stage));
   for (auto [load, v] : llvm::zip(loads, tiles))
     load.replaceAllUsesWith(v);
 
@@ -178,17 +186,11 @@ int64_t stageStraightLine(Block &block) {
   // All are loaded before the first is used.
   OpBuilder b(loads.back());
   Location loc = loads.back().getLoc();
-  int64_t warps = tile::layoutOf(loads[0].getType()).getWarps();
-  auto shared = tile::LayoutAttr::get(b.getContext(), "shared", warps);
   Value zero = arith::ConstantIndexOp::create(b, loc, 0);
   Value enable = arith::ConstantIntOp::create(b, loc, 1, 1);
   SmallVector<Value> rings;
   for (tile::LoadOp load : loads) {
-    auto type = cast<RankedTensorType>(load.getType());
-    auto tileType =
-        RankedTensorType::get(type.getShape(), type.getElementType(), shared);
-    rings.push_back(tile::AllocRingOp::create(
-        b, loc, tile::RingType::get(b.getContext(), 1, tileType)));
+    rings.push_back(allocateRing(b, load, 1));
     tile::CopyAsyncOp::create(b, loc, load.getSource(), load.getIndices(),
                               load.getLimit(), rings.back(), zero, enable,
                               load.getMap(), load.getInBounds());
@@ -196,11 +198,7 @@ int64_t stageStraightLine(Block &block) {
   tile::CommitOp::create(b, loc);
   tile::WaitOp::create(b, loc, 0);
   for (auto [load, ring] : llvm::zip(loads, rings)) {
-    Value v = tile::ReadOp::create(
-        b, loc, cast<tile::RingType>(ring.getType()).getTile(), ring, zero);
-    if (v.getType() != load.getType())
-      v = tile::ConvertLayoutOp::create(b, loc, load.getType(), v);
-    load.replaceAllUsesWith(v);
+    load.replaceAllUsesWith(readStage(b, load, ring, zero));
     load.erase();
   }
   return rings.size();

@@ -72,9 +72,7 @@ private:
     return affine::makeComposedAffineApply(b, loc, map,
                                            getAsOpFoldResult(operands));
   }
-  Value minOf(Value x, Value y) {
-    return arith::MinSIOp::create(b, loc, x, y);
-  }
+  Value minOf(Value x, Value y) { return arith::MinSIOp::create(b, loc, x, y); }
   Value broadcast(Value v, int64_t axis, ArrayRef<int64_t> shape) {
     Type e = getElementTypeOrSelf(v.getType());
     return tile::BroadcastOp::create(b, loc, tileType(shape, e), v, axis);
@@ -124,8 +122,7 @@ private:
   AffineMap map(unsigned dims, ArrayRef<AffineExpr> results) {
     return AffineMap::get(dims, 0, results, b.getContext());
   }
-  SmallVector<AffineExpr> coordinates(AffineExpr t, AffineExpr i,
-                                      AffineExpr j);
+  SmallVector<AffineExpr> coordinates(AffineExpr t, AffineExpr i, AffineExpr j);
   Address tokens(ArrayRef<Value> operands, AffineExpr t, AffineExpr i,
                  AffineExpr j, bool isQuery, bool isMask = false);
   Address linearTokens(ArrayRef<Value> operands, AffineExpr frame,
@@ -139,16 +136,15 @@ private:
   Value visibleTiles(Value pair, bool lastOfRows);
   Value masked(Value scores, Value valid) {
     auto type = cast<RankedTensorType>(scores.getType());
-    return arith::SelectOp::create(b, loc,
-                                   broadcast(valid, 0, type.getShape()), scores,
-                                   splat(maskedScore, type.getShape()));
+    return arith::SelectOp::create(b, loc, broadcast(valid, 0, type.getShape()),
+                                   scores, splat(maskedScore, type.getShape()));
   }
   /// A tile with its invalid rows zero: 0 * NaN would poison a product.
   Value withoutRows(Value tile, Value valid) {
     auto type = cast<RankedTensorType>(tile.getType());
     Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
-    return arith::SelectOp::create(
-        b, loc, broadcast(valid, 1, type.getShape()), tile, zero);
+    return arith::SelectOp::create(b, loc, broadcast(valid, 1, type.getShape()),
+                                   tile, zero);
   }
   /// The bits of a key mask as i1.
   Value maskBits(Value mask, const Address &at) {
@@ -175,6 +171,30 @@ private:
   LogicalResult buildL(LStepOp op);
   LogicalResult buildRedistribute(RedistributeOp op);
   LogicalResult buildDense(DenseOp op);
+
+  /// P of the L step: scale * q . aL - cL.
+  Value biasedScores(Value q, Value keyTile, Value biasTile, double scale) {
+    Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
+    return arith::SubFOp::create(
+        b, loc, arith::MulFOp::create(b, loc, s, splat(scale, {m, n})),
+        broadcast(biasTile, 0, {m, n}));
+  }
+  /// Ends one turn of a loop that carries maximum, sum and one output.
+  void accumulate(scf::ForOp loop, Value x, Value valueTile) {
+    State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
+    Value p = advance(s, x);
+    int64_t columns = cast<RankedTensorType>(valueTile.getType()).getDimSize(1);
+    s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns);
+    scf::YieldOp::create(b, loc, flatten(s));
+  }
+  /// Normalises and stores the output of such a loop.
+  void storeOutput(scf::ForOp loop, Value dest, const Address &rows) {
+    State s = unflatten(loop.getResults(), /*entropy=*/false);
+    auto shape = cast<RankedTensorType>(s.acc[0].getType()).getShape();
+    store(arith::MulFOp::create(b, loc, s.acc[0],
+                                broadcast(safeReciprocal(s.sum), 1, shape)),
+          dest, rows);
+  }
 
   /// Opens the scf.forall over (batch*head, dims...) and returns its indices.
   SmallVector<Value> open(ArrayRef<int64_t> dims);
@@ -382,8 +402,7 @@ Value Kernel::safeReciprocal(Value z) {
 /// cL = E/Z - log2 Z, plus infinity for a row without a valid key (G3).
 Value Kernel::entropyTerm(Value max, Value sum, Value entropy) {
   auto shape = cast<RankedTensorType>(sum.getType()).getShape();
-  Value mean =
-      arith::MulFOp::create(b, loc, entropy, safeReciprocal(sum));
+  Value mean = arith::MulFOp::create(b, loc, entropy, safeReciprocal(sum));
   Value logZ = math::Log2Op::create(b, loc, sum);
   Value cL = arith::SubFOp::create(b, loc, mean, logZ);
   Value empty = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLE, max,
@@ -400,12 +419,12 @@ SmallVector<Value> Kernel::open(ArrayRef<int64_t> dims) {
   SmallVector<OpFoldResult> bounds = {args.lookup("bh_count")};
   for (int64_t x : dims)
     bounds.push_back(b.getIndexAttr(x));
-  auto forall = scf::ForallOp::create(b, loc, bounds, ValueRange(), std::nullopt);
+  auto forall =
+      scf::ForallOp::create(b, loc, bounds, ValueRange(), std::nullopt);
   b.setInsertionPointToStart(forall.getBody());
   auto indices = llvm::to_vector_of<Value>(forall.getInductionVars());
   bh = indices[0];
-  Value global =
-      arith::AddIOp::create(b, loc, bh, args.lookup("bh_begin"));
+  Value global = arith::AddIOp::create(b, loc, bh, args.lookup("bh_begin"));
   batch = apply(map(1, {d(0).floorDiv(heads)}), {global});
   head = apply(map(1, {d(0) % heads}), {global});
   return SmallVector<Value>(ArrayRef<Value>(indices).drop_front());
@@ -416,8 +435,8 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
   Value value = r ? r.getValue() : Value();
   bool wantAL = static_cast<bool>(r);
   bool oneTile = r ? r.getSoftmax() != "online" && g.b2() <= n : g.b2() <= n;
-  Value cLDest = r ? (r.getCL() ? arg(r.getCL()) : Value())
-                   : arg(step->getResult(0));
+  Value cLDest =
+      r ? (r.getCL() ? arg(r.getCL()) : Value()) : arg(step->getResult(0));
   int64_t pairs = g.queryTiles() * g.b2(), b2 = g.b2(), b1 = g.b1();
   double scale = step.getScale().convertToDouble() * log2e;
 
@@ -443,8 +462,8 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
     q = load(query, at, m, element);
   }
 
-  auto loop = scf::ForOp::create(b, loc, index(0),
-                                 visibleTiles(m0, /*lastOfRows=*/true), index(1));
+  auto loop = scf::ForOp::create(
+      b, loc, index(0), visibleTiles(m0, /*lastOfRows=*/true), index(1));
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   Value c = loop.getInductionVar();
@@ -487,13 +506,14 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
       valid = inBounds(key, at, n);
     }
     Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
-    Value x = arith::MulFOp::create(
-        b, loc, s,
-        rowScale ? broadcast(rowScale, 1, {m, n}) : splat(scale, {m, n}));
+    Value x = arith::MulFOp::create(b, loc, s,
+                                    rowScale ? broadcast(rowScale, 1, {m, n})
+                                             : splat(scale, {m, n}));
     return valid ? masked(x, valid) : x;
   };
 
-  Address aLRows = factorRows({bh, m0, kk}, {d(0), d(1) + d(3), d(2)}, rowLimit);
+  Address aLRows =
+      factorRows({bh, m0, kk}, {d(0), d(1) + d(3), d(2)}, rowLimit);
   if (oneTile) {
     Value keyTile, valueTile;
     Value x = scores(index(0), keyTile, valueTile);
@@ -577,8 +597,8 @@ LogicalResult Kernel::buildL(LStepOp step) {
     rows.limit = apply(map(1, {b1 - d(0)}), {i0});
   Value q = load(arg(step.getQuery()), rows, m, element);
 
-  Value count = apply(map(1, {d(0) * b1}),
-                      {visibleTiles(pair, /*lastOfRows=*/false)});
+  Value count =
+      apply(map(1, {d(0) * b1}), {visibleTiles(pair, /*lastOfRows=*/false)});
   bool fixed = !keyFrames && !causal;
   bool ragged = !fixed || (g.keyTiles() * b1) % n != 0;
   auto loop = scf::ForOp::create(b, loc, index(0), count, index(n),
@@ -590,26 +610,16 @@ LogicalResult Kernel::buildL(LStepOp step) {
     Value limit;
     if (ragged)
       limit = arith::SubIOp::create(b, loc, count, kk);
-    Address at =
-        factorRows({bh, pair, kk}, {d(0), d(1), d(2) + d(3)}, limit);
+    Address at = factorRows({bh, pair, kk}, {d(0), d(1), d(2) + d(3)}, limit);
     Value keyTile = load(keys, at, n, element);
     Value valueTile = load(values, at, n, element);
     Value biasTile = load(bias, at, n, b.getF32Type());
-    Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
-    Value x = arith::SubFOp::create(
-        b, loc, arith::MulFOp::create(b, loc, s, splat(scale, {m, n})),
-        broadcast(biasTile, 0, {m, n}));
+    Value x = biasedScores(q, keyTile, biasTile, scale);
     if (ragged)
       x = masked(x, inBounds(bias, at, n));
-    State state = unflatten(loop.getRegionIterArgs(), false);
-    Value p = advance(state, x);
-    state.acc[0] = dot(asOperand(p), valueTile, state.acc[0], dv);
-    scf::YieldOp::create(b, loc, flatten(state));
+    accumulate(loop, x, valueTile);
   }
-  State state = unflatten(loop.getResults(), false);
-  Value out = arith::MulFOp::create(
-      b, loc, state.acc[0], broadcast(safeReciprocal(state.sum), 1, {m, dv}));
-  store(out, arg(step.getResult()), rows);
+  storeOutput(loop, arg(step.getResult()), rows);
   return success();
 }
 
@@ -628,18 +638,15 @@ LogicalResult Kernel::buildRedistribute(RedistributeOp step) {
     rows.limit = index(b1);
   Value query = arg(step.getQuery());
   Value q = load(query, rows, m, element);
-  Value count = apply(map(1, {d(0) * b1}),
-                      {visibleTiles(pair, /*lastOfRows=*/false)});
+  Value count =
+      apply(map(1, {d(0) * b1}), {visibleTiles(pair, /*lastOfRows=*/false)});
 
   auto scores = [&](Value kk, Address &at) {
     Value limit = arith::SubIOp::create(b, loc, count, kk);
     at = factorRows({bh, pair, kk}, {d(0), d(1), d(2) + d(3)}, limit);
     Value keyTile = load(keys, at, n, element);
     Value biasTile = load(bias, at, n, b.getF32Type());
-    Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
-    Value x = arith::SubFOp::create(
-        b, loc, arith::MulFOp::create(b, loc, s, splat(scale, {m, n})),
-        broadcast(biasTile, 0, {m, n}));
+    Value x = biasedScores(q, keyTile, biasTile, scale);
     return masked(x, inBounds(bias, at, n));
   };
   // L is normalised over all keys (A1), so the sums over queries need a second
@@ -664,8 +671,7 @@ LogicalResult Kernel::buildRedistribute(RedistributeOp step) {
   Address at;
   Value x = scores(second.getInductionVar(), at);
   Value p = math::Exp2Op::create(
-      b, loc,
-      arith::SubFOp::create(b, loc, x, broadcast(s.max, 1, {m, n})));
+      b, loc, arith::SubFOp::create(b, loc, x, broadcast(s.max, 1, {m, n})));
   Value l = arith::MulFOp::create(b, loc, p, inverse);
   l = arith::SelectOp::create(b, loc, valid, l, splat(0, {m, n})); // G3
   store(dot(l, q, Value(), dim, false, 0, /*transposeLhs=*/true),
@@ -726,15 +732,9 @@ LogicalResult Kernel::buildDense(DenseOp step) {
     Value x = arith::MulFOp::create(b, loc, s, splat(scale, {m, n}));
     if (valid)
       x = masked(x, valid);
-    State state = unflatten(loop.getRegionIterArgs(), false);
-    Value p = advance(state, x);
-    state.acc[0] = dot(asOperand(p), valueTile, state.acc[0], dv);
-    scf::YieldOp::create(b, loc, flatten(state));
+    accumulate(loop, x, valueTile);
   }
-  State state = unflatten(loop.getResults(), false);
-  Value out = arith::MulFOp::create(
-      b, loc, state.acc[0], broadcast(safeReciprocal(state.sum), 1, {m, dv}));
-  store(out, arg(step.getResult()), rows);
+  storeOutput(loop, arg(step.getResult()), rows);
   return success();
 }
 

@@ -116,11 +116,6 @@ static int64_t blockExtent(const Geometry &g, bool row) {
 int64_t Geometry::b1() const { return blockExtent(*this, true); }
 int64_t Geometry::b2() const { return blockExtent(*this, false); }
 
-bool Geometry::isExact(int64_t frames) const {
-  return frames % tile[0] == 0 && height % tile[1] == 0 &&
-         width % tile[2] == 0 && keyTokens(frames) == frames * height * width;
-}
-
 Extents Geometry::coordinates(int64_t frames, int64_t t, int64_t i,
                               int64_t j) const {
   Extents n = tileCounts(frames), at;

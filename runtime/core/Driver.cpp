@@ -28,7 +28,6 @@ struct Loaded {
     load(d.getErrorString, "cuGetErrorString");
     load(d.deviceGetCount, "cuDeviceGetCount");
     load(d.deviceGet, "cuDeviceGet");
-    load(d.deviceGetName, "cuDeviceGetName");
     load(d.deviceGetAttribute, "cuDeviceGetAttribute");
     load(d.primaryCtxRetain, "cuDevicePrimaryCtxRetain");
     load(d.primaryCtxRelease, "cuDevicePrimaryCtxRelease_v2");
@@ -43,7 +42,6 @@ struct Loaded {
     load(d.memFree, "cuMemFree_v2");
     load(d.memcpyHtoD, "cuMemcpyHtoD_v2");
     load(d.memcpyDtoH, "cuMemcpyDtoH_v2");
-    load(d.memsetD8, "cuMemsetD8_v2");
     load(d.eventCreate, "cuEventCreate");
     load(d.eventDestroy, "cuEventDestroy_v2");
     load(d.eventRecord, "cuEventRecord");

@@ -26,12 +26,6 @@ inline LayoutAttr layoutOf(mlir::Type type) {
                 : LayoutAttr();
 }
 
-/// The interleaving involution on channels: 32g+8t+2c+e <-> 32g+8c+2t+e.
-inline int64_t interleaved(int64_t channel) {
-  int64_t g = channel / 32, t = channel / 8 % 4, c = channel / 2 % 4;
-  return 32 * g + 8 * c + 2 * t + channel % 2;
-}
-
 /// Name of the attribute of a kernel function: a `#monarch.schedule`.
 inline constexpr llvm::StringLiteral scheduleAttrName = "monarch.schedule";
 } // namespace monarch::tile

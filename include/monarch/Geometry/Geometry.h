@@ -63,8 +63,6 @@ struct Geometry {
   int64_t keyTiles(int64_t frames) const; ///< C for a shorter KV cache
   int64_t b1() const;                     ///< rows of a block
   int64_t b2() const;                     ///< columns of a block
-  /// True when no tile of a grid of `frames` frames is partial.
-  bool isExact(int64_t frames) const;
 
   /// Grid coordinates of block row i, column j of tile `t`; they may lie past
   /// the end of the grid (G3).

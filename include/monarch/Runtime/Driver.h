@@ -20,7 +20,6 @@ struct CudaDriver {
   Result (*getErrorString)(Result, const char **);
   Result (*deviceGetCount)(int *);
   Result (*deviceGet)(int *, int);
-  Result (*deviceGetName)(char *, int, int);
   Result (*deviceGetAttribute)(int *, int, int);
   Result (*primaryCtxRetain)(Handle *, int);
   Result (*primaryCtxRelease)(int);
@@ -37,7 +36,6 @@ struct CudaDriver {
   Result (*memFree)(DevicePtr);
   Result (*memcpyHtoD)(DevicePtr, const void *, size_t);
   Result (*memcpyDtoH)(void *, DevicePtr, size_t);
-  Result (*memsetD8)(DevicePtr, unsigned char, size_t);
   Result (*eventCreate)(Handle *, unsigned);
   Result (*eventDestroy)(Handle);
   Result (*eventRecord)(Handle, Handle);
