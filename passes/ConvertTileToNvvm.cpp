@@ -108,7 +108,7 @@ private:
 
   //--- memory ---//
   struct Place {
-    Value pointer; ///< of the row's first element
+    Value pointer; ///< of the row's first element, or `Rows::offset` after it
     Value valid;   ///< i1, or null
   };
   /// The rows of one load, store or copy that this thread touches: `first`,
@@ -120,21 +120,15 @@ private:
     AffineMap map;
     ArrayRef<bool> inBounds;
     Value first;          ///< index
+    Value offset;         ///< bytes into every row, i64, or null
     Value pointer;        ///< of the row `distance` after `first`, which is
     int64_t distance = 0; ///< the last one asked for
   };
-  template <typename Op> Rows rowsAt(Op op, const Memory &memory, Value first);
+  template <typename Op>
+  Rows rowsAt(Op op, const Memory &memory, Value first,
+              Value offset = Value());
   Place placeOf(Rows &rows, int64_t distance, int64_t most = -1);
   Value pointerAt(const Memory &memory, AffineMap map, ArrayRef<Value> dims);
-  /// True when every index moves by a constant from a row to one `distance`
-  /// after it.
-  bool isLinear(const Rows &rows, int64_t distance) {
-    AffineExpr row = b.getAffineDimExpr(rows.map.getNumDims() - 1);
-    return llvm::all_of(rows.map.getResults(), [&](AffineExpr e) {
-      return isa<AffineConstantExpr>(simplifyAffineExpr(
-          e.replace(row, row + distance) - e, rows.map.getNumDims(), 0));
-    });
-  }
   Value advance(Value pointer, Value bytes) {
     return LLVM::GEPOp::create(b, loc, pointer.getType(), b.getI8Type(),
                                pointer, ArrayRef<LLVM::GEPArg>{bytes});
@@ -147,7 +141,7 @@ private:
     return LLVM::IntToPtrOp::create(
         b, loc, LLVM::LLVMPointerType::get(b.getContext(), 3), address);
   }
-  Value guardedLoad(const Place &place, Value base, Type type, Value offset);
+  Value guardedLoad(const Place &place, Value base, Type type, int64_t offset);
   Value pack(Value low, Value high, Type element);
 
   //--- registers ---//
@@ -244,8 +238,9 @@ Value ThreadLowering::pointerAt(const Memory &memory, AffineMap map,
 
 template <typename Op>
 ThreadLowering::Rows ThreadLowering::rowsAt(Op op, const Memory &memory,
-                                            Value first) {
+                                            Value first, Value offset) {
   Rows rows;
+  rows.offset = offset;
   rows.memory = &memory;
   for (Value v : op.getIndices())
     rows.operands.push_back(mapping.lookupOrDefault(v));
@@ -256,12 +251,39 @@ ThreadLowering::Rows ThreadLowering::rowsAt(Op op, const Memory &memory,
   SmallVector<Value> dims = rows.operands;
   dims.push_back(first);
   rows.pointer = pointerAt(memory, rows.map, dims);
+  if (offset)
+    rows.pointer = advance(rows.pointer, offset);
   return rows;
+}
+
+/// By how much `e` grows when dimension `dim` grows by `distance`, where that
+/// is the same everywhere.
+static std::optional<int64_t> stepOf(AffineExpr e, unsigned dim,
+                                     int64_t distance) {
+  if (isa<AffineConstantExpr>(e))
+    return 0;
+  if (auto d = dyn_cast<AffineDimExpr>(e))
+    return d.getPosition() == dim ? distance : 0;
+  auto binary = cast<AffineBinaryOpExpr>(e);
+  std::optional<int64_t> lhs = stepOf(binary.getLHS(), dim, distance);
+  if (!lhs)
+    return std::nullopt;
+  if (e.getKind() == AffineExprKind::Add) {
+    std::optional<int64_t> rhs = stepOf(binary.getRHS(), dim, distance);
+    return rhs ? std::optional(*lhs + *rhs) : std::nullopt;
+  }
+  int64_t by = cast<AffineConstantExpr>(binary.getRHS()).getValue();
+  if (e.getKind() == AffineExprKind::Mul)
+    return *lhs * by;
+  if (*lhs % by) // a quotient or remainder that depends on where it starts
+    return std::nullopt;
+  return e.getKind() == AffineExprKind::Mod ? 0 : *lhs / by;
 }
 
 /// The row `distance` after the first. Where the map is linear in the row its
 /// pointer is the previous one's plus a multiple of a stride, which keeps one
-/// address and one stride in registers instead of an address a row. `most` is
+/// address and one stride in registers instead of an address a row; with static
+/// strides the address alone. `most` is
 /// the largest row that any thread has here, -1 when unknown: a constant limit
 /// past it needs no check.
 ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
@@ -282,7 +304,6 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
                                     dims.back(), rows.limit));
   }
   unsigned rowDim = rows.map.getNumDims() - 1;
-  AffineExpr row = b.getAffineDimExpr(rowDim);
   auto [staticStrides, unused] = memory.type.getStridesAndOffset();
   int64_t bytes = memory.type.getElementTypeBitWidth() / 8;
   bool linear = true;
@@ -296,23 +317,22 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
       require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
                                     evaluate(e, dims), size));
     }
-    AffineExpr step =
-        simplifyAffineExpr(e.replace(row, row + (distance - rows.distance)) - e,
-                           rows.map.getNumDims(), 0);
-    auto constant = dyn_cast<AffineConstantExpr>(step);
-    if (!constant) {
+    std::optional<int64_t> step =
+        stepOf(e, rowDim, distance - rows.distance);
+    if (!step) {
       linear = false;
-    } else if (constant.getValue() && !memory.strides[x]) {
-      fixed += constant.getValue() * staticStrides[x] * bytes;
-    } else if (constant.getValue()) {
-      Value term =
-          mul(memory.strides[x], arith::ConstantIntOp::create(
-                                     b, loc, constant.getValue() * bytes, 64));
+    } else if (*step && !memory.strides[x]) {
+      fixed += *step * staticStrides[x] * bytes;
+    } else if (*step) {
+      Value term = mul(memory.strides[x], arith::ConstantIntOp::create(
+                                              b, loc, *step * bytes, 64));
       moving = moving ? add(moving, term) : term;
     }
   }
   if (!linear) {
     place.pointer = pointerAt(memory, rows.map, dims);
+    if (rows.offset)
+      place.pointer = advance(place.pointer, rows.offset);
     return place;
   }
   place.pointer = rows.pointer;
@@ -330,7 +350,7 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
 /// A load that reads zero where the place is not valid; it then touches the
 /// start of the memory, which is always there.
 Value ThreadLowering::guardedLoad(const Place &place, Value base, Type type,
-                                  Value offset) {
+                                  int64_t offset) {
   Value pointer = advance(place.pointer, offset);
   unsigned alignment =
       type.isIntOrFloat() ? type.getIntOrFloatBitWidth() / 8 : 16;
@@ -365,7 +385,8 @@ LogicalResult ThreadLowering::lowerLoad(tile::LoadOp op) {
   int64_t steps = type.getDimSize(1) / 16;
   Registers regs(rowTiles(type) * steps * 4);
   Type quadType = VectorType::get({4}, b.getI32Type());
-  Rows rows = rowsAt(op, memory, firstRow(type));
+  Rows rows = rowsAt(op, memory, firstRow(type),
+                     toI64(mul(quad, index(op.getInterleave() ? 16 : 4))));
   for (int64_t m = 0; m < rowTiles(type); ++m)
     for (int64_t h = 0; h < 2; ++h) {
       Place place = placeOf(rows, 16 * m + 8 * h);
@@ -373,8 +394,7 @@ LogicalResult ThreadLowering::lowerLoad(tile::LoadOp op) {
         // 32 channels: this thread's 8 are 8c .. 8c+7, in true order, for the
         // fragments of two steps.
         for (int64_t s = 0; s < steps; s += 2) {
-          Value offset = toI64(add(mul(quad, index(16)), index(s * 32)));
-          Value v = guardedLoad(place, memory.pointer, quadType, offset);
+          Value v = guardedLoad(place, memory.pointer, quadType, s * 32);
           for (int64_t r = 0; r < 4; ++r)
             regs[(m * steps + s + r / 2) * 4 + r % 2 * 2 + h] =
                 LLVM::ExtractElementOp::create(b, loc, v, i32(r));
@@ -382,12 +402,9 @@ LogicalResult ThreadLowering::lowerLoad(tile::LoadOp op) {
         continue;
       }
       for (int64_t s = 0; s < steps; ++s)
-        for (int64_t half = 0; half < 2; ++half) {
-          Value offset =
-              toI64(add(mul(quad, index(4)), index(s * 32 + half * 16)));
-          regs[(m * steps + s) * 4 + half * 2 + h] =
-              guardedLoad(place, memory.pointer, b.getI32Type(), offset);
-        }
+        for (int64_t half = 0; half < 2; ++half)
+          regs[(m * steps + s) * 4 + half * 2 + h] = guardedLoad(
+              place, memory.pointer, b.getI32Type(), s * 32 + half * 16);
     }
   registers[op.getResult()] = regs;
   return success();
@@ -398,7 +415,11 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
   const Memory &memory = memories.find(op.getDest())->second;
   Value tile = op.getValue();
   Type element = memory.type.getElementType();
-  Rows rows = rowsAt(op, memory, firstRow(type));
+  Value offset;
+  if (type.getRank() == 2)
+    offset = toI64(mul(quad, index(op.getInterleave() ? 16 : 4)));
+  Rows rows = rowsAt(op, memory, firstRow(type), offset);
+  int64_t column = op.getColumnOffset();
   auto guarded = [&](Value valid, llvm::function_ref<void()> body) {
     if (!valid)
       return body();
@@ -445,21 +466,15 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
             for (int64_t t = 0; t < 4; ++t)
               v = LLVM::InsertElementOp::create(b, loc, v, packed(n + t),
                                                 i32(t));
-            Value offset =
-                toI64(add(mul(quad, index(16)),
-                          index((n * 8 + int64_t(op.getColumnOffset())) * 2)));
-            LLVM::StoreOp::create(b, loc, v, advance(place.pointer, offset),
-                                  16);
+            LLVM::StoreOp::create(
+                b, loc, v, advance(place.pointer, (n * 8 + column) * 2), 16);
           }
           return;
         }
-        for (int64_t n = 0; n < columns; ++n) {
-          Value offset =
-              toI64(add(mul(quad, index(4)),
-                        index((n * 8 + int64_t(op.getColumnOffset())) * 2)));
+        for (int64_t n = 0; n < columns; ++n)
           LLVM::StoreOp::create(b, loc, packed(n),
-                                advance(place.pointer, offset), 4);
-        }
+                                advance(place.pointer, (n * 8 + column) * 2),
+                                4);
       });
     }
   return success();
@@ -517,8 +532,7 @@ void ThreadLowering::lowerCopy(tile::CopyAsyncOp op) {
   Value row =
       arith::ShRUIOp::create(b, loc, thread, index(llvm::Log2_64(pieces)));
   Value chunk = arith::AndIOp::create(b, loc, thread, index(pieces - 1));
-  Rows rows = rowsAt(op, memory, row);
-  rows.pointer = advance(rows.pointer, toI64(mul(chunk, index(piece))));
+  Rows rows = rowsAt(op, memory, row, toI64(mul(chunk, index(piece))));
   Value l7 = arith::AndIOp::create(b, loc, row, index(7));
   Value swizzled = flat ? chunk : arith::XOrIOp::create(b, loc, chunk, l7);
   Value stage = add(ring.base, mul(toI32(mapping.lookup(op.getStage())),
@@ -529,10 +543,6 @@ void ThreadLowering::lowerCopy(tile::CopyAsyncOp op) {
     auto copy = [&] {
       Place place = placeOf(rows, at, at + step - 1);
       Value source = place.pointer;
-      // The first row's pointer carries the chunk; one that is computed anew
-      // does not.
-      if (at && !isLinear(rows, at))
-        source = advance(source, toI64(mul(chunk, index(piece))));
       Value to = dest;
       // step and the thread's first row have no bit in common, so that
       // (row + at) % 8 is l7 ^ (at % 8).

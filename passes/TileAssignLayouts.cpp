@@ -13,9 +13,9 @@ namespace monarch {
 #include "monarch/Passes/Passes.h.inc"
 } // namespace monarch
 
-/// Factors [bh, P, NK, D] are intermediates; tokens have rank 6.
+/// Factors [bh, P/group, NK, group, D] are intermediates; tokens have rank 6.
 static bool isFactor(Value memory) {
-  return cast<MemRefType>(memory.getType()).getRank() == 4;
+  return cast<MemRefType>(memory.getType()).getRank() == 5;
 }
 
 /// The layout kind that the uses of a tile ask for.

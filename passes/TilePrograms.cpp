@@ -127,7 +127,7 @@ private:
                  AffineExpr j, bool isQuery, bool isMask = false);
   Address linearTokens(ArrayRef<Value> operands, AffineExpr frame,
                        AffineExpr token, bool isMask = false);
-  Address factorRows(ArrayRef<Value> operands, ArrayRef<AffineExpr> results,
+  Address factorRows(ArrayRef<Value> operands, AffineExpr pair, AffineExpr key,
                      Value limit);
 
   //--- pieces of a program ---//
@@ -291,11 +291,15 @@ Address Kernel::linearTokens(ArrayRef<Value> operands, AffineExpr frame,
           Value()};
 }
 
-/// Rows of an intermediate [bh, P, NK(, D)].
-Address Kernel::factorRows(ArrayRef<Value> operands,
-                           ArrayRef<AffineExpr> results, Value limit) {
-  return {SmallVector<Value>(operands), map(operands.size() + 1, results),
-          SmallVector<bool>(results.size(), true), limit};
+/// Rows of an intermediate [bh, P/group, NK, group(, D)]; the first operand is
+/// bh.
+Address Kernel::factorRows(ArrayRef<Value> operands, AffineExpr pair,
+                           AffineExpr key, Value limit) {
+  int64_t group = pairGroup(schedule);
+  return {SmallVector<Value>(operands),
+          map(operands.size() + 1,
+              {d(0), pair.floorDiv(group), key, pair % group}),
+          SmallVector<bool>(4, true), limit};
 }
 
 //===----------------------------------------------------------------------===//
@@ -471,7 +475,7 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
 
   Value rowScale;
   if (state) {
-    Address at = factorRows({bh, m0, kk}, {d(0), d(1) + d(3), d(2)}, rowLimit);
+    Address at = factorRows({bh, m0, kk}, d(1) + d(3), d(2), rowLimit);
     q = load(state, at, m, element);
     Value weight = load(arg(step.getStateWeight()), at, m, b.getF32Type());
     double floor = step.getTemperatureFloor().convertToDouble();
@@ -513,7 +517,7 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
   };
 
   Address aLRows =
-      factorRows({bh, m0, kk}, {d(0), d(1) + d(3), d(2)}, rowLimit);
+      factorRows({bh, m0, kk}, d(1) + d(3), d(2), rowLimit);
   if (oneTile) {
     Value keyTile, valueTile;
     Value x = scores(index(0), keyTile, valueTile);
@@ -610,7 +614,7 @@ LogicalResult Kernel::buildL(LStepOp step) {
     Value limit;
     if (ragged)
       limit = arith::SubIOp::create(b, loc, count, kk);
-    Address at = factorRows({bh, pair, kk}, {d(0), d(1), d(2) + d(3)}, limit);
+    Address at = factorRows({bh, pair, kk}, d(1), d(2) + d(3), limit);
     Value keyTile = load(keys, at, n, element);
     Value valueTile = load(values, at, n, element);
     Value biasTile = load(bias, at, n, b.getF32Type());
@@ -643,7 +647,7 @@ LogicalResult Kernel::buildRedistribute(RedistributeOp step) {
 
   auto scores = [&](Value kk, Address &at) {
     Value limit = arith::SubIOp::create(b, loc, count, kk);
-    at = factorRows({bh, pair, kk}, {d(0), d(1), d(2) + d(3)}, limit);
+    at = factorRows({bh, pair, kk}, d(1), d(2) + d(3), limit);
     Value keyTile = load(keys, at, n, element);
     Value biasTile = load(bias, at, n, b.getF32Type());
     Value x = biasedScores(q, keyTile, biasTile, scale);

@@ -15,6 +15,13 @@ struct Buffer {
   mlir::MemRefType type;
 };
 
+/// Pairs (a, j) whose rows for one key lie side by side in an intermediate. A
+/// GPU's R step writes 8 of them together: pieces of 4 KiB, which the memory
+/// takes faster than 512 bytes (docs/performance.md).
+inline int64_t pairGroup(ScheduleAttr schedule) {
+  return schedule.getKind() == "host" ? 1 : 8;
+}
+
 /// Extents of a token tensor as memory: [B, F, H, W, heads, D]. A sequence is
 /// one row of its tokens, so that its padding is out of bounds.
 Extents viewExtents(const Geometry &g, int64_t frames);

@@ -59,7 +59,8 @@ private:
   LogicalResult buildKernel(KernelOp kernel, SmallVectorImpl<Attribute> &out);
   void addArgument(StringRef name, Value v, bool isKeySide,
                    bool isMask = false);
-  LogicalResult addWorkspace(ArrayRef<Value> values, Type element);
+  LogicalResult addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
+                             Type element);
 
   func::FuncOp entry;
   ModuleOp module;
@@ -101,31 +102,35 @@ void Entry::addArgument(StringRef name, Value v, bool isKeySide, bool isMask) {
 }
 
 /// One workspace per (batch, head) for factors that are used together: their
-/// rows [P, NK] lie side by side, so a key and its value are one piece of
-/// memory. Rows of scalars are padded to 16 bytes for asynchronous copies.
-LogicalResult Entry::addWorkspace(ArrayRef<Value> values, Type element) {
+/// rows lie side by side, so a key and its value are one piece of memory. Pairs
+/// come in groups, [P/group, NK, group].
+LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
+                                  Type element) {
   std::string name = "ws" + std::to_string(workspaces.size());
-  int64_t row = 0;
-  for (Value v : values) {
+  auto channels = [](Value v) -> int64_t {
     auto t = cast<RankedTensorType>(v.getType());
-    row += t.getRank() == 5 ? t.getDimSize(4) : 1;
-  }
+    return t.getRank() == 5 ? t.getDimSize(4) : 1;
+  };
+  int64_t row = 0;
+  for (Value v : values)
+    row += channels(v);
   auto first = cast<RankedTensorType>(values[0].getType());
+  int64_t group = pairGroup(schedule);
   int64_t pairs = first.getDimSize(2), keys = first.getDimSize(3);
-  bool scalars = first.getRank() == 4;
-  double size = double(pairs) * roundUp(keys, 4) * row * 4;
+  double size = double(roundUp(pairs, group)) * keys * row * 4;
   if (size > double(int64_t(1) << 50))
     return entry.emitError("G1: expected a workspace of at most 2^50 bytes a "
                            "head, got ")
            << pairs << " pairs of " << keys << " keys of " << row
            << " channels";
-  int64_t keyStride = scalars ? roundUp(keys, 4) : keys * row;
+  int64_t groups = ceilDiv(pairs, group), groupStride = keys * group * row;
   int64_t offset = 0;
   for (Value v : values) {
     auto t = cast<RankedTensorType>(v.getType());
-    SmallVector<int64_t> shape = {ShapedType::kDynamic, pairs, keys};
-    SmallVector<int64_t> strides = {pairs * keyStride, keyStride, row};
-    if (!scalars) {
+    SmallVector<int64_t> shape = {ShapedType::kDynamic, groups, keys, group};
+    SmallVector<int64_t> strides = {groups * groupStride, groupStride,
+                                    group * row, row};
+    if (t.getRank() == 5) {
       shape.push_back(t.getDimSize(4));
       strides.push_back(1);
     }
@@ -136,9 +141,9 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, Type element) {
     buffer.type = MemRefType::get(
         shape, element, StridedLayoutAttr::get(b.getContext(), 0, strides));
     buffers[v] = buffer;
-    offset += scalars ? 1 : t.getDimSize(4);
+    offset += channels(v);
   }
-  int64_t bytes = pairs * keyStride * (element.getIntOrFloatBitWidth() / 8);
+  int64_t bytes = groups * groupStride * (element.getIntOrFloatBitWidth() / 8);
   workspaces.push_back(b.getDictionaryAttr(
       {b.getNamedAttr("name", b.getStringAttr(name)),
        b.getNamedAttr("bytes_per_head", b.getI64IntegerAttr(bytes))}));
@@ -217,25 +222,25 @@ LogicalResult Entry::assignBuffers() {
     }
   }
   for (KernelOp kernel : kernels) {
-    Type element =
-        kernel.getSchedule() ? kernel.getSchedule()->getElement() : Type();
-    if (!element)
+    if (!kernel.getSchedule())
       return kernel.emitOpError("expected a schedule; run "
                                 "monarch-select-schedule first");
+    ScheduleAttr schedule = *kernel.getSchedule();
     auto yield = cast<YieldOp>(kernel.getBody().front().getTerminator());
     SmallVector<Value> factors, scalars;
     for (Value v : kernel.getResults())
       if (!buffers.count(v))
         (cast<RankedTensorType>(v.getType()).getRank() == 5 ? factors : scalars)
             .push_back(v);
-    if (!factors.empty() && failed(addWorkspace(factors, element)))
+    if (!factors.empty() && 
+          failed(addWorkspace(factors, schedule, schedule.getElement())))
       return failure();
     for (Value v : scalars) {
       if (cast<RankedTensorType>(v.getType()).getShape().size() != 4 ||
           !cast<RankedTensorType>(v.getType()).getElementType().isF32())
         return kernel.emitOpError("expected results that are factors, their "
                                   "statistics, or the function's result");
-      if (failed(addWorkspace(v, b.getF32Type())))
+      if (failed(addWorkspace(v, schedule, b.getF32Type())))
         return failure();
     }
     for (auto [inside, outside] :
