@@ -58,7 +58,7 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
     // Workspaces of factors hold the schedule's element type.
     int64_t bytes = schedule.getElement().getIntOrFloatBitWidth() / 8;
     for (const LaunchPlan::Argument &arg : launch.arguments)
-      k.arguments.push_back({arg.buffer, arg.offset * bytes});
+      k.arguments.push_back({arg.buffer, arg.offset * bytes, arg.box});
     image.kernels.push_back(std::move(k));
   }
   if (failed(lowerNvvmToLlvm(module)))

@@ -82,7 +82,10 @@ FailureOr<LaunchPlan> monarch::readLaunchPlan(ModuleOp module) {
       l.dynamicFrames = dynamic.getValue();
     for (DictionaryAttr arg : read.list(launch, "arguments", "a launch")) {
       l.arguments.push_back({read.text(arg, "buffer", "an argument"),
-                             read.integer(arg, "offset", "an argument", 0)});
+                             read.integer(arg, "offset", "an argument", 0),
+                             {}});
+      if (auto box = arg.getAs<DenseI64ArrayAttr>("box"))
+        l.arguments.back().box = box.asArrayRef().vec();
       if (!known.contains(l.arguments.back().buffer))
         read.expect("a known buffer, got '" + l.arguments.back().buffer + "'",
                     "an argument");

@@ -15,7 +15,7 @@ static constexpr Target targets[] = {
     {"sm_80", "mma_sync", 80, 163 * 1024, 108, "Ampere A100"},
     {"sm_86", "mma_sync", 80, 99 * 1024, 84, "Ampere RTX 30, A40"},
     {"sm_89", "mma_sync", 81, 99 * 1024, 128, "Ada RTX 40, L40"},
-    {"sm_90a", "mma_sync", 88, 227 * 1024, 132, "Hopper H100, H200"},
+    {"sm_90a", "wgmma", 88, 227 * 1024, 132, "Hopper H100, H200"},
     {"sm_100a", "mma_sync", 88, 227 * 1024, 148, "Blackwell B200"},
     {"sm_103a", "mma_sync", 88, 227 * 1024, 148, "Blackwell B300"},
     {"sm_120a", "mma_sync", 88, 99 * 1024, 170, "Blackwell RTX 50"},

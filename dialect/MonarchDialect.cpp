@@ -159,9 +159,10 @@ GeometryAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
 
 static LogicalResult
 verifyKind(llvm::function_ref<InFlightDiagnostic()> emitError, StringRef kind) {
-  if (kind == "host" || kind == "mma_sync")
+  if (kind == "host" || kind == "mma_sync" || kind == "wgmma")
     return success();
-  return emitError() << "expected kind host or mma_sync, got '" << kind << "'";
+  return emitError() << "expected kind host, mma_sync or wgmma, got '" << kind
+                     << "'";
 }
 
 LogicalResult
@@ -188,15 +189,16 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected " << name << " to be a multiple of " << step
                        << " up to " << most << ", got " << value;
   };
-  // A host tile is a buffer of any size; a GPU's is made of fragments.
-  bool gpu = kind != "host";
-  if (failed(check("warps", warps, 1, gpu ? 32 : 1)) ||
+  // A host tile is a buffer of any size; a GPU's is made of fragments. wgmma
+  // takes warpgroups, 64 rows each; a fourth would leave them 112 registers.
+  bool gpu = kind != "host", wgmma = kind == "wgmma";
+  if (failed(check("warps", warps, wgmma ? 4 : 1, wgmma ? 12 : gpu ? 32 : 1)) ||
       failed(check("stages", stages, 1, 16)) ||
       failed(check("rows", rows, gpu ? 16 * warps : 1,
-                   gpu ? 1024 : int64_t(1) << 24)) ||
+                   wgmma ? 16 * warps : gpu ? 1024 : int64_t(1) << 24)) ||
       failed(check("columns", columns, gpu ? 8 : 1,
                    gpu ? 256 : int64_t(1) << 24)) ||
-      failed(check("chunk", chunk, gpu ? 32 : 1, int64_t(1) << 24)))
+      failed(check("chunk", chunk, wgmma ? 64 : gpu ? 32 : 1, int64_t(1) << 24)))
     return failure();
   if (gpu ? element.isBF16() || element.isF16() : element.isF32())
     return success();

@@ -69,10 +69,11 @@ void LayoutAttr::print(AsmPrinter &printer) const {
 LogicalResult
 LayoutAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                    StringRef kind, int64_t warps) {
-  if (!llvm::is_contained({"shared", "lhs", "acc", "rows", "columns"}, kind))
-    return emitError()
-           << "expected layout shared, lhs, acc, rows or columns, got '" << kind
-           << "'";
+  if (!llvm::is_contained({"shared", "swizzled", "lhs", "acc", "rows", "columns"},
+                          kind))
+    return emitError() << "expected layout shared, swizzled, lhs, acc, rows or "
+                          "columns, got '"
+                       << kind << "'";
   if (warps < 1 || warps > 32)
     return emitError() << "expected warps in 1..32, got " << warps;
   return success();
@@ -217,5 +218,42 @@ LogicalResult ConvertLayoutOp::verify() {
       source.getElementType() != result.getElementType())
     return emitOpError() << "expected the same tile on both sides, got "
                          << source << " and " << result;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Roles and bulk copies
+//===----------------------------------------------------------------------===//
+
+LogicalResult RoleOp::verify() {
+  if (getKind() != "producer" && getKind() != "consumer")
+    return emitOpError() << "expected kind producer or consumer, got '"
+                         << getKind() << "'";
+  int64_t registers = getRegisters(); // PTX ISA, setmaxnreg
+  if (registers && (registers < 24 || registers > 256 || registers % 8))
+    return emitOpError()
+           << "expected registers 0 or a multiple of 8 in 24..256, got "
+           << registers;
+  return success();
+}
+
+LogicalResult CopyBulkOp::verify() {
+  auto memory = cast<MemRefType>(getSource().getType());
+  AffineMap map = getMap();
+  if (map.getNumSymbols() || map.getNumDims() != getIndices().size() + 1 ||
+      map.getNumResults() + 1 != memory.getRank())
+    return emitOpError() << "expected map with " << getIndices().size() + 1
+                         << " dimensions and " << memory.getRank() - 1
+                         << " results, got " << map.getNumDims() << " and "
+                         << map.getNumResults();
+  // CUDA driver API, cuTensorMapEncodeTiled: at most 5 dimensions of at most
+  // 256 elements a box.
+  if (getBox().size() + 1 != static_cast<size_t>(memory.getRank()) ||
+      getBox().size() > 5)
+    return emitOpError() << "expected a box of " << memory.getRank() - 1
+                         << " extents, at most 5, got " << getBox().size();
+  for (int64_t extent : getBox())
+    if (extent < 1 || extent > 256)
+      return emitOpError() << "expected box extents in 1..256, got " << extent;
   return success();
 }

@@ -1,31 +1,7 @@
 //===- ConvertTileToNvvm.cpp - convert-monarch-tile-to-nvvm ---------------===//
-//
-// One thread's view of a mapped kernel. With g = lane / 4 and c = lane % 4
-// (PTX ISA, "Matrix Fragments for mma.m16n8k16"), the registers of a tile are
-//
-//   acc     [m][n][e]  rows 16m+g (e = 0, 1) and 16m+g+8 (e = 2, 3), columns
-//                      8n+2c+(e % 2), one f32 each
-//   lhs     [m][s][r]  16 columns a step s; r = 0, 2 row g, r = 1, 3 row g+8;
-//                      r < 2 columns 16s+2c.., else 16s+8+2c..; two elements
-//   rows    [m][h]     row 16m+8h+g
-//   columns [n][e]     column 8n+2c+e
-//   shared             one base address; row r at r * bytes, 16-byte chunk q of
-//                      it at q ^ (r % 8)
-//
-// where the rows of warp w start at w * rows / warps.
-//
-//===----------------------------------------------------------------------===//
 
-#include "PassDetail.h"
+#include "ThreadLowering.h"
 
-#include "mlir/Dialect/Affine/IR/AffineOps.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -35,671 +11,6 @@ namespace monarch {
 #define GEN_PASS_DEF_CONVERTMONARCHTILETONVVM
 #include "monarch/Passes/Passes.h.inc"
 } // namespace monarch
-
-namespace {
-
-using Registers = SmallVector<Value>;
-
-/// A kernel argument in global memory.
-struct Memory {
-  MemRefType type;
-  Value pointer;
-  SmallVector<Value> sizes;   ///< index; null where static
-  SmallVector<Value> strides; ///< i64; null where static
-};
-
-/// Stages of a tile in shared memory.
-struct Ring {
-  Value base; ///< i32 address
-  RankedTensorType tile;
-  int64_t stageBytes;
-};
-
-/// Bytes of one row of a shared tile.
-int64_t rowBytes(RankedTensorType tile) {
-  int64_t bytes = tile.getElementTypeBitWidth() / 8;
-  return tile.getRank() == 2 ? tile.getDimSize(1) * bytes : bytes;
-}
-
-class ThreadLowering {
-public:
-  ThreadLowering(func::FuncOp from, ScheduleAttr schedule, int64_t &products)
-      : from(from), warps(schedule.getWarps()), b(from), loc(from.getLoc()),
-        products(products) {}
-
-  LogicalResult run();
-
-private:
-  //--- scalars ---//
-  Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
-  Value i32(int64_t v) { return arith::ConstantIntOp::create(b, loc, v, 32); }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
-  Value mul(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
-  Value toI32(Value v) {
-    return arith::IndexCastOp::create(b, loc, b.getI32Type(), v);
-  }
-  Value toI64(Value v) {
-    return arith::IndexCastOp::create(b, loc, b.getI64Type(), v);
-  }
-  Value evaluate(AffineExpr e, ArrayRef<Value> dims);
-  Value assembly(StringRef text, StringRef constraints, Type type,
-                 ValueRange operands) {
-    return LLVM::InlineAsmOp::create(
-               b, loc, type, operands, b.getStringAttr(text),
-               b.getStringAttr(constraints), UnitAttr(), UnitAttr(),
-               LLVM::TailCallKindAttr::get(b.getContext(),
-                                           LLVM::TailCallKind::None),
-               LLVM::AsmDialectAttr(), ArrayAttr())
-        ->getResult(0);
-  }
-
-  //--- shapes ---//
-  static RankedTensorType tileOf(Value v) {
-    return cast<RankedTensorType>(v.getType());
-  }
-  StringRef kindOf(Value v) { return tile::layoutOf(v.getType()).getKind(); }
-  int64_t rowTiles(RankedTensorType t) const {
-    return t.getDimSize(0) / warps / 16;
-  }
-  /// Row g of this thread's warp, as index; its others are 16m + 8h after it.
-  Value firstRow(RankedTensorType t) {
-    return add(mul(warp, index(t.getDimSize(0) / warps)), group);
-  }
-
-  //--- memory ---//
-  struct Place {
-    Value pointer; ///< of the row's first element, or `Rows::offset` after it
-    Value valid;   ///< i1, or null
-  };
-  /// The rows of one load, store or copy that this thread touches: `first`,
-  /// and others at known distances from it.
-  struct Rows {
-    const Memory *memory;
-    SmallVector<Value> operands;
-    Value limit;
-    AffineMap map;
-    ArrayRef<bool> inBounds;
-    Value first;          ///< index
-    Value offset;         ///< bytes into every row, i64, or null
-    Value pointer;        ///< of the row `distance` after `first`, which is
-    int64_t distance = 0; ///< the last one asked for
-  };
-  template <typename Op>
-  Rows rowsAt(Op op, const Memory &memory, Value first,
-              Value offset = Value());
-  Place placeOf(Rows &rows, int64_t distance, int64_t most = -1);
-  Value pointerAt(const Memory &memory, AffineMap map, ArrayRef<Value> dims);
-  Value advance(Value pointer, Value bytes) {
-    return LLVM::GEPOp::create(b, loc, pointer.getType(), b.getI8Type(),
-                               pointer, ArrayRef<LLVM::GEPArg>{bytes});
-  }
-  Value advance(Value pointer, int64_t bytes) {
-    return LLVM::GEPOp::create(b, loc, pointer.getType(), b.getI8Type(),
-                               pointer, ArrayRef<LLVM::GEPArg>{int32_t(bytes)});
-  }
-  Value sharedPointer(Value address) {
-    return LLVM::IntToPtrOp::create(
-        b, loc, LLVM::LLVMPointerType::get(b.getContext(), 3), address);
-  }
-  Value guardedLoad(const Place &place, Value base, Type type, int64_t offset);
-  Value pack(Value low, Value high, Type element);
-
-  //--- registers ---//
-  /// Register i of a tile, formed when first asked for: values are made row by
-  /// row where they are used, which keeps few of them live.
-  Value at(Value tile, size_t i);
-  /// All registers of a tile.
-  Registers all(Value tile);
-  Value reduceRow(tile::ReduceOp op, size_t row);
-  Value elementwise(Operation *op, size_t i);
-  /// Forms what `region` uses from outside, so that it dominates later uses.
-  void formForRegion(Region &region);
-
-  //--- ops ---//
-  LogicalResult lower(Operation *op);
-  LogicalResult lowerBlock(Block *block);
-  LogicalResult lowerForall(scf::ForallOp op);
-  LogicalResult lowerFor(scf::ForOp op);
-  LogicalResult lowerLoad(tile::LoadOp op);
-  LogicalResult lowerStore(tile::StoreOp op);
-  void lowerInBounds(tile::InBoundsOp op);
-  LogicalResult lowerDot(tile::DotOp op);
-  LogicalResult lowerConvert(tile::ConvertLayoutOp op);
-  void lowerAlloc(tile::AllocRingOp op);
-  void lowerCopy(tile::CopyAsyncOp op);
-  int64_t registerCount(RankedTensorType type);
-  Registers matrices(Value address, int count, bool transpose);
-  void multiply(MutableArrayRef<Value> acc, ArrayRef<Value> lhs,
-                ArrayRef<Value> rhs, Type element);
-
-  func::FuncOp from;
-  int64_t warps;
-  OpBuilder b;
-  Location loc;
-  int64_t &products;
-
-  IRMapping mapping;
-  llvm::DenseMap<Value, Registers> registers;
-  llvm::DenseMap<Value, Memory> memories;
-  llvm::DenseMap<Value, Ring> rings;
-  Value thread, lane, warp, group, quad; ///< index: tid, lane, warp, g, c
-  Value sharedBase;                      ///< i32
-  int64_t sharedBytes = 0;
-};
-
-//===----------------------------------------------------------------------===//
-// Scalars and addresses
-//===----------------------------------------------------------------------===//
-
-/// Affine expressions over non-negative operands, so that division and
-/// remainder are unsigned.
-Value ThreadLowering::evaluate(AffineExpr e, ArrayRef<Value> dims) {
-  if (auto constant = dyn_cast<AffineConstantExpr>(e))
-    return index(constant.getValue());
-  if (auto dim = dyn_cast<AffineDimExpr>(e))
-    return dims[dim.getPosition()];
-  auto binary = cast<AffineBinaryOpExpr>(e);
-  Value lhs = evaluate(binary.getLHS(), dims);
-  Value rhs = evaluate(binary.getRHS(), dims);
-  switch (e.getKind()) {
-  case AffineExprKind::Add:
-    return add(lhs, rhs);
-  case AffineExprKind::Mul:
-    return mul(lhs, rhs);
-  case AffineExprKind::Mod:
-    return arith::RemUIOp::create(b, loc, lhs, rhs);
-  case AffineExprKind::FloorDiv:
-    return arith::DivUIOp::create(b, loc, lhs, rhs);
-  default: {
-    auto divisor = cast<AffineConstantExpr>(binary.getRHS()).getValue();
-    return arith::DivUIOp::create(b, loc, add(lhs, index(divisor - 1)), rhs);
-  }
-  }
-}
-
-/// The address that `map` gives for `dims`.
-Value ThreadLowering::pointerAt(const Memory &memory, AffineMap map,
-                                ArrayRef<Value> dims) {
-  auto [staticStrides, unused] = memory.type.getStridesAndOffset();
-  Value offset;
-  for (unsigned x = 0; x < map.getNumResults(); ++x) {
-    Value stride =
-        memory.strides[x]
-            ? memory.strides[x]
-            : arith::ConstantIntOp::create(b, loc, staticStrides[x], 64)
-                  .getResult();
-    Value term = mul(toI64(evaluate(map.getResult(x), dims)), stride);
-    offset = offset ? add(offset, term) : term;
-  }
-  int64_t bytes = memory.type.getElementTypeBitWidth() / 8;
-  return advance(memory.pointer,
-                 mul(offset, arith::ConstantIntOp::create(b, loc, bytes, 64)));
-}
-
-template <typename Op>
-ThreadLowering::Rows ThreadLowering::rowsAt(Op op, const Memory &memory,
-                                            Value first, Value offset) {
-  Rows rows;
-  rows.offset = offset;
-  rows.memory = &memory;
-  for (Value v : op.getIndices())
-    rows.operands.push_back(mapping.lookupOrDefault(v));
-  rows.limit = op.getLimit() ? mapping.lookupOrDefault(op.getLimit()) : Value();
-  rows.map = op.getMap();
-  rows.inBounds = op.getInBounds();
-  rows.first = first;
-  SmallVector<Value> dims = rows.operands;
-  dims.push_back(first);
-  rows.pointer = pointerAt(memory, rows.map, dims);
-  if (offset)
-    rows.pointer = advance(rows.pointer, offset);
-  return rows;
-}
-
-/// By how much `e` grows when dimension `dim` grows by `distance`, where that
-/// is the same everywhere.
-static std::optional<int64_t> stepOf(AffineExpr e, unsigned dim,
-                                     int64_t distance) {
-  if (isa<AffineConstantExpr>(e))
-    return 0;
-  if (auto d = dyn_cast<AffineDimExpr>(e))
-    return d.getPosition() == dim ? distance : 0;
-  auto binary = cast<AffineBinaryOpExpr>(e);
-  std::optional<int64_t> lhs = stepOf(binary.getLHS(), dim, distance);
-  if (!lhs)
-    return std::nullopt;
-  if (e.getKind() == AffineExprKind::Add) {
-    std::optional<int64_t> rhs = stepOf(binary.getRHS(), dim, distance);
-    return rhs ? std::optional(*lhs + *rhs) : std::nullopt;
-  }
-  int64_t by = cast<AffineConstantExpr>(binary.getRHS()).getValue();
-  if (e.getKind() == AffineExprKind::Mul)
-    return *lhs * by;
-  if (*lhs % by) // a quotient or remainder that depends on where it starts
-    return std::nullopt;
-  return e.getKind() == AffineExprKind::Mod ? 0 : *lhs / by;
-}
-
-/// The row `distance` after the first. Where the map is linear in the row its
-/// pointer is the previous one's plus a multiple of a stride, which keeps one
-/// address and one stride in registers instead of an address a row; with static
-/// strides the address alone. `most` is
-/// the largest row that any thread has here, -1 when unknown: a constant limit
-/// past it needs no check.
-ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
-                                              int64_t most) {
-  const Memory &memory = *rows.memory;
-  SmallVector<Value> dims = rows.operands;
-  dims.push_back(distance ? add(rows.first, index(distance)) : rows.first);
-  Place place;
-  auto require = [&](Value condition) {
-    place.valid = place.valid
-                      ? arith::AndIOp::create(b, loc, place.valid, condition)
-                      : condition;
-  };
-  if (rows.limit) {
-    std::optional<int64_t> known = getConstantIntValue(rows.limit);
-    if (!known || most < 0 || most >= *known)
-      require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                    dims.back(), rows.limit));
-  }
-  unsigned rowDim = rows.map.getNumDims() - 1;
-  auto [staticStrides, unused] = memory.type.getStridesAndOffset();
-  int64_t bytes = memory.type.getElementTypeBitWidth() / 8;
-  bool linear = true;
-  int64_t fixed = 0; ///< bytes from the previous row, static strides
-  Value moving;      ///< bytes from the previous row, dynamic strides
-  for (unsigned x = 0; x < rows.map.getNumResults(); ++x) {
-    AffineExpr e = rows.map.getResult(x);
-    if (!rows.inBounds[x]) {
-      Value size =
-          memory.sizes[x] ? memory.sizes[x] : index(memory.type.getDimSize(x));
-      require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                    evaluate(e, dims), size));
-    }
-    std::optional<int64_t> step =
-        stepOf(e, rowDim, distance - rows.distance);
-    if (!step) {
-      linear = false;
-    } else if (*step && !memory.strides[x]) {
-      fixed += *step * staticStrides[x] * bytes;
-    } else if (*step) {
-      Value term = mul(memory.strides[x], arith::ConstantIntOp::create(
-                                              b, loc, *step * bytes, 64));
-      moving = moving ? add(moving, term) : term;
-    }
-  }
-  if (!linear) {
-    place.pointer = pointerAt(memory, rows.map, dims);
-    if (rows.offset)
-      place.pointer = advance(place.pointer, rows.offset);
-    return place;
-  }
-  place.pointer = rows.pointer;
-  rows.distance = distance;
-  if (moving)
-    place.pointer = advance(place.pointer, moving);
-  if (fixed)
-    place.pointer =
-        advance(place.pointer,
-                arith::ConstantIntOp::create(b, loc, fixed, 64).getResult());
-  rows.pointer = place.pointer;
-  return place;
-}
-
-/// A load that reads zero where the place is not valid; it then touches the
-/// start of the memory, which is always there.
-Value ThreadLowering::guardedLoad(const Place &place, Value base, Type type,
-                                  int64_t offset) {
-  Value pointer = advance(place.pointer, offset);
-  unsigned alignment =
-      type.isIntOrFloat() ? type.getIntOrFloatBitWidth() / 8 : 16;
-  if (!place.valid)
-    return LLVM::LoadOp::create(b, loc, type, pointer, alignment);
-  pointer = LLVM::SelectOp::create(b, loc, place.valid, pointer, base);
-  Value v = LLVM::LoadOp::create(b, loc, type, pointer, alignment);
-  Value zero = LLVM::ZeroOp::create(b, loc, type);
-  return LLVM::SelectOp::create(b, loc, place.valid, v, zero);
-}
-
-/// Two floats rounded to `element` as one 32-bit register, low half first.
-Value ThreadLowering::pack(Value low, Value high, Type element) {
-  auto pair = [&](Type e) { return VectorType::get({2}, e); };
-  Value v = LLVM::PoisonOp::create(b, loc, pair(b.getF32Type()));
-  v = LLVM::InsertElementOp::create(b, loc, v, low, i32(0));
-  v = LLVM::InsertElementOp::create(b, loc, v, high, i32(1));
-  v = LLVM::FPTruncOp::create(b, loc, pair(element), v);
-  return LLVM::BitcastOp::create(b, loc, b.getI32Type(), v);
-}
-
-//===----------------------------------------------------------------------===//
-// Loads and stores
-//===----------------------------------------------------------------------===//
-
-LogicalResult ThreadLowering::lowerLoad(tile::LoadOp op) {
-  RankedTensorType type = tileOf(op.getResult());
-  const Memory &memory = memories.find(op.getSource())->second;
-  if (kindOf(op.getResult()) != "lhs")
-    return op.emitOpError("expected a layout of registers that loads fill "
-                          "(lhs), or a ring from monarch-tile-pipeline");
-  int64_t steps = type.getDimSize(1) / 16;
-  Registers regs(rowTiles(type) * steps * 4);
-  Type quadType = VectorType::get({4}, b.getI32Type());
-  Rows rows = rowsAt(op, memory, firstRow(type),
-                     toI64(mul(quad, index(op.getInterleave() ? 16 : 4))));
-  for (int64_t m = 0; m < rowTiles(type); ++m)
-    for (int64_t h = 0; h < 2; ++h) {
-      Place place = placeOf(rows, 16 * m + 8 * h);
-      if (op.getInterleave()) {
-        // 32 channels: this thread's 8 are 8c .. 8c+7, in true order, for the
-        // fragments of two steps.
-        for (int64_t s = 0; s < steps; s += 2) {
-          Value v = guardedLoad(place, memory.pointer, quadType, s * 32);
-          for (int64_t r = 0; r < 4; ++r)
-            regs[(m * steps + s + r / 2) * 4 + r % 2 * 2 + h] =
-                LLVM::ExtractElementOp::create(b, loc, v, i32(r));
-        }
-        continue;
-      }
-      for (int64_t s = 0; s < steps; ++s)
-        for (int64_t half = 0; half < 2; ++half)
-          regs[(m * steps + s) * 4 + half * 2 + h] = guardedLoad(
-              place, memory.pointer, b.getI32Type(), s * 32 + half * 16);
-    }
-  registers[op.getResult()] = regs;
-  return success();
-}
-
-LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
-  RankedTensorType type = tileOf(op.getValue());
-  const Memory &memory = memories.find(op.getDest())->second;
-  Value tile = op.getValue();
-  Type element = memory.type.getElementType();
-  Value offset;
-  if (type.getRank() == 2)
-    offset = toI64(mul(quad, index(op.getInterleave() ? 16 : 4)));
-  Rows rows = rowsAt(op, memory, firstRow(type), offset);
-  int64_t column = op.getColumnOffset();
-  auto guarded = [&](Value valid, llvm::function_ref<void()> body) {
-    if (!valid)
-      return body();
-    auto branch = scf::IfOp::create(b, loc, valid, false);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    body();
-  };
-  if (kindOf(op.getValue()) == "rows") {
-    Value first =
-        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, quad, index(0));
-    int64_t tiles = type.getDimSize(0) / warps / 16;
-    for (int64_t m = 0; m < tiles; ++m)
-      for (int64_t h = 0; h < 2; ++h) {
-        Value v = at(tile, m * 2 + h); // before any branch
-        Place place = placeOf(rows, 16 * m + 8 * h);
-        Value valid = place.valid
-                          ? arith::AndIOp::create(b, loc, place.valid, first)
-                          : first;
-        guarded(valid,
-                [&] { LLVM::StoreOp::create(b, loc, v, place.pointer, 4); });
-      }
-    return success();
-  }
-  if (kindOf(op.getValue()) != "acc")
-    return op.emitOpError("expected a tile with layout acc or rows");
-  int64_t columns = type.getDimSize(1) / 8;
-  for (int64_t m = 0; m < rowTiles(type); ++m)
-    for (int64_t h = 0; h < 2; ++h) {
-      SmallVector<Value> row; // before any branch
-      for (int64_t n = 0; n < columns; ++n) {
-        size_t first = (m * columns + n) * 4 + h * 2;
-        Value low = at(tile, first), high = at(tile, first + 1);
-        row.push_back(pack(low, high, element));
-      }
-      Place place = placeOf(rows, 16 * m + 8 * h);
-      auto packed = [&](int64_t n) { return row[n]; };
-      guarded(place.valid, [&] {
-        if (op.getInterleave()) {
-          // 4 n-tiles are 32 channels, of which this thread writes 8 together.
-          for (int64_t n = 0; n < columns; n += 4) {
-            Value v = LLVM::PoisonOp::create(
-                b, loc, VectorType::get({4}, b.getI32Type()));
-            for (int64_t t = 0; t < 4; ++t)
-              v = LLVM::InsertElementOp::create(b, loc, v, packed(n + t),
-                                                i32(t));
-            LLVM::StoreOp::create(
-                b, loc, v, advance(place.pointer, (n * 8 + column) * 2), 16);
-          }
-          return;
-        }
-        for (int64_t n = 0; n < columns; ++n)
-          LLVM::StoreOp::create(b, loc, packed(n),
-                                advance(place.pointer, (n * 8 + column) * 2),
-                                4);
-      });
-    }
-  return success();
-}
-
-void ThreadLowering::lowerInBounds(tile::InBoundsOp op) {
-  RankedTensorType type = tileOf(op.getResult());
-  const Memory &memory = memories.find(op.getSource())->second;
-  Registers regs;
-  Rows columns = rowsAt(op, memory, mul(quad, index(2)));
-  for (int64_t n = 0; n < type.getDimSize(0) / 8; ++n)
-    for (int64_t e = 0; e < 2; ++e) {
-      Place place = placeOf(columns, 8 * n + e, 8 * n + 7);
-      regs.push_back(
-          place.valid ? place.valid
-                      : arith::ConstantIntOp::create(b, loc, 1, 1).getResult());
-    }
-  registers[op.getResult()] = regs;
-}
-
-//===----------------------------------------------------------------------===//
-// Rings
-//===----------------------------------------------------------------------===//
-
-void ThreadLowering::lowerAlloc(tile::AllocRingOp op) {
-  auto type = cast<tile::RingType>(op.getRing().getType());
-  RankedTensorType tile = type.getTile();
-  int64_t stageBytes = roundUp(tile.getDimSize(0) * rowBytes(tile), 256);
-  rings[op.getRing()] = {add(sharedBase, i32(sharedBytes)), tile, stageBytes};
-  sharedBytes += type.getStages() * stageBytes;
-}
-
-/// Rows of 16-byte chunks dealt to a power of two of threads, or single words
-/// of a rank-1 tile. Invalid rows are filled with zero by a source size of 0.
-/// A thread's chunk is the same in all of its rows; rows are `step` apart.
-void ThreadLowering::lowerCopy(tile::CopyAsyncOp op) {
-  const Ring &ring = rings.find(op.getRing())->second;
-  const Memory &memory = memories.find(op.getSource())->second;
-  bool flat = ring.tile.getRank() == 1;
-  int64_t bytes = rowBytes(ring.tile), piece = flat ? 4 : 16;
-  int64_t pieces = bytes / piece, count = ring.tile.getDimSize(0);
-  int64_t threads = llvm::bit_floor(uint64_t(warps * 32));
-  int64_t step = threads / pieces;
-
-  auto enabled = scf::IfOp::create(b, loc, mapping.lookup(op.getEnable()),
-                                   /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(enabled.thenBlock());
-  if (threads != warps * 32) {
-    Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                       thread, index(threads));
-    auto branch = scf::IfOp::create(b, loc, some, /*withElseRegion=*/false);
-    b.setInsertionPointToStart(branch.thenBlock());
-  }
-  Value row =
-      arith::ShRUIOp::create(b, loc, thread, index(llvm::Log2_64(pieces)));
-  Value chunk = arith::AndIOp::create(b, loc, thread, index(pieces - 1));
-  Rows rows = rowsAt(op, memory, row, toI64(mul(chunk, index(piece))));
-  Value l7 = arith::AndIOp::create(b, loc, row, index(7));
-  Value swizzled = flat ? chunk : arith::XOrIOp::create(b, loc, chunk, l7);
-  Value stage = add(ring.base, mul(toI32(mapping.lookup(op.getStage())),
-                                   i32(ring.stageBytes)));
-  Value dest = add(
-      stage, toI32(add(mul(row, index(bytes)), mul(swizzled, index(piece)))));
-  for (int64_t at = 0; at < count; at += step) {
-    auto copy = [&] {
-      Place place = placeOf(rows, at, at + step - 1);
-      Value source = place.pointer;
-      Value to = dest;
-      // step and the thread's first row have no bit in common, so that
-      // (row + at) % 8 is l7 ^ (at % 8).
-      if (!flat && at % 8)
-        to = arith::XOrIOp::create(b, loc, to, i32(at % 8 * 16));
-      if (at)
-        to = add(to, i32(at * bytes));
-      Value size;
-      if (place.valid) {
-        source =
-            LLVM::SelectOp::create(b, loc, place.valid, source, memory.pointer);
-        size = arith::SelectOp::create(b, loc, place.valid, i32(piece), i32(0));
-      }
-      NVVM::CpAsyncOp::create(
-          b, loc, sharedPointer(to), source, b.getI32IntegerAttr(piece),
-          NVVM::LoadCacheModifierKindAttr::get(
-              b.getContext(), flat ? NVVM::LoadCacheModifierKind::CA
-                                   : NVVM::LoadCacheModifierKind::CG),
-          size);
-    };
-    if (at + step <= count) {
-      copy();
-      continue;
-    }
-    Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, row,
-                                         index(count - at));
-    auto branch = scf::IfOp::create(b, loc, inside, false);
-    OpBuilder::InsertionGuard inner(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    copy();
-  }
-}
-
-//===----------------------------------------------------------------------===//
-// Products
-//===----------------------------------------------------------------------===//
-
-Registers ThreadLowering::matrices(Value address, int count, bool transpose) {
-  Type i32Type = b.getI32Type();
-  Type type = count == 1
-                  ? i32Type
-                  : Type(LLVM::LLVMStructType::getLiteral(
-                        b.getContext(), SmallVector<Type>(count, i32Type)));
-  Value loaded = NVVM::LdMatrixOp::create(
-      b, loc, type, sharedPointer(address), count,
-      transpose ? NVVM::MMALayout::col : NVVM::MMALayout::row,
-      NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8),
-      NVVM::LdStMatrixEltType::B16);
-  if (count == 1)
-    return {loaded};
-  Registers regs;
-  for (int64_t i = 0; i < count; ++i)
-    regs.push_back(LLVM::ExtractValueOp::create(b, loc, loaded, i));
-  return regs;
-}
-
-/// acc += lhs x rhs for one m16n8k16 (4 and 2 registers) or m16n8k8 (2 and 1).
-void ThreadLowering::multiply(MutableArrayRef<Value> acc, ArrayRef<Value> lhs,
-                              ArrayRef<Value> rhs, Type element) {
-  bool isBF16 = element.isBF16();
-  auto typed = [&](ArrayRef<Value> regs) {
-    SmallVector<Value> out(regs);
-    if (!isBF16)
-      for (Value &v : out)
-        v = LLVM::BitcastOp::create(b, loc, VectorType::get({2}, element), v);
-    return out;
-  };
-  Type f32 = b.getF32Type();
-  Type result =
-      LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
-  auto types = isBF16 ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
-  Value d = NVVM::MmaOp::create(
-      b, loc, result, typed(lhs), typed(rhs), ValueRange(acc),
-      ArrayRef<int64_t>{16, 8, lhs.size() == 4 ? 16 : 8}, std::nullopt,
-      std::nullopt, std::array<NVVM::MMATypes, 2>{types, types},
-      std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row,
-                                     NVVM::MMALayout::col});
-  for (int64_t i = 0; i < 4; ++i)
-    acc[i] = LLVM::ExtractValueOp::create(b, loc, d, i);
-  ++products;
-}
-
-LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
-  RankedTensorType type = tileOf(op.getResult()), rhsType = tileOf(op.getRhs());
-  if (kindOf(op.getLhs()) != "lhs" || kindOf(op.getRhs()) != "shared" ||
-      op.getTransposeLhs())
-    return op.emitOpError("expected a lhs in registers and a rhs in shared "
-                          "memory");
-  Type element = rhsType.getElementType();
-  Registers lhs = all(op.getLhs());
-  Value base = at(op.getRhs(), 0);
-  int64_t depth = tileOf(op.getLhs()).getDimSize(1);
-  int64_t steps = ceilDiv(depth, 16), mTiles = rowTiles(type);
-  int64_t nTiles = type.getDimSize(1) / 8, bytes = rowBytes(rhsType);
-  Registers acc;
-  if (op.getAcc()) {
-    acc = all(op.getAcc());
-  } else {
-    Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
-    acc.assign(mTiles * nTiles * 4, zero);
-  }
-  auto accumulate = [&](int64_t step, int64_t n, ArrayRef<Value> rhs) {
-    for (int64_t m = 0; m < mTiles; ++m)
-      multiply(MutableArrayRef(acc).slice((m * nTiles + n) * 4, 4),
-               ArrayRef(lhs).slice((m * steps + step) * 4, 2 * rhs.size()), rhs,
-               element);
-  };
-  // Lane's row inside an 8-row matrix is l7. A row's chunk q is at q ^ (row %
-  // 8) and matrices start at multiples of 8 rows and of 16 bytes times a power
-  // of two, so that moving along a row is one xor of the lane's first address.
-  Value l7 = arith::AndIOp::create(b, loc, lane, index(7));
-  Value which = arith::ShRUIOp::create(b, loc, lane, index(3));
-  Value low = arith::AndIOp::create(b, loc, which, index(1));
-  Value high = arith::ShRUIOp::create(b, loc, lane, index(4));
-  auto start = [&](Value row, Value chunk) {
-    Value swizzled = arith::XOrIOp::create(b, loc, chunk, l7);
-    return add(base,
-               toI32(add(mul(row, index(bytes)), mul(swizzled, index(16)))));
-  };
-  auto move = [&](Value address, int64_t chunks, int64_t rows) {
-    if (chunks)
-      address = arith::XOrIOp::create(b, loc, address, i32(chunks * 16));
-    return rows ? add(address, i32(rows * bytes)) : address;
-  };
-  if (op.getTransposeRhs()) {
-    // rhs rows are columns of the result: matrices of 8 rows x 8 channels.
-    Value pairs = start(add(l7, mul(high, index(8))), low);
-    Value single = start(l7, low);
-    for (int64_t s = 0; s < steps; ++s)
-      for (int64_t n = 0; n < nTiles; n += 2) {
-        bool pair = n + 1 < nTiles;
-        Registers r = matrices(move(pair ? pairs : single, 2 * s, 8 * n),
-                               pair ? 4 : 2, false);
-        accumulate(s, n, {r[0], r[1]});
-        if (pair)
-          accumulate(s, n + 1, {r[2], r[3]});
-      }
-  } else {
-    int64_t first = op.getRhsOffset() / 8;
-    Value pairs = start(add(l7, mul(low, index(8))), high);
-    Value four = start(l7, which);
-    for (int64_t s = 0; s < steps; ++s) {
-      bool whole = depth - 16 * s >= 16;
-      for (int64_t n = 0; n < nTiles; n += whole ? 2 : 4) {
-        // With 8 rows left: one matrix for each of four n-tiles.
-        Registers r =
-            matrices(move(whole ? pairs : four, first + n, 16 * s), 4, true);
-        for (int64_t i = 0; i < (whole ? 2 : 4); ++i)
-          accumulate(s, n + i,
-                     whole ? ArrayRef(r).slice(2 * i, 2)
-                           : ArrayRef(r).slice(i, 1));
-      }
-    }
-  }
-  registers[op.getResult()] = acc;
-  return success();
-}
 
 //===----------------------------------------------------------------------===//
 // Elementwise, reductions, layouts
@@ -849,7 +160,7 @@ LogicalResult ThreadLowering::lowerConvert(tile::ConvertLayoutOp op) {
 
 int64_t ThreadLowering::registerCount(RankedTensorType type) {
   StringRef kind = tile::layoutOf(type).getKind();
-  if (kind == "shared")
+  if (kind == "shared" || kind == "swizzled")
     return 1;
   if (kind == "rows")
     return type.getDimSize(0) / warps / 8;
@@ -938,8 +249,8 @@ LogicalResult ThreadLowering::lowerForall(scf::ForallOp op) {
 }
 
 LogicalResult ThreadLowering::lowerBlock(Block *block) {
-  for (Operation &op : block->without_terminator())
-    if (failed(lower(&op)))
+  for (Operation &op : *block)
+    if (!op.hasTrait<OpTrait::IsTerminator>() && failed(lower(&op)))
       return failure();
   return success();
 }
@@ -954,7 +265,7 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       .Case<tile::DotOp>([&](auto o) { return lowerDot(o); })
       .Case<tile::ReduceOp, tile::BroadcastOp>([&](auto) { return success(); })
       .Case<tile::ConvertLayoutOp>([&](auto o) { return lowerConvert(o); })
-      .Case<tile::AllocRingOp>([&](auto o) { return lowerAlloc(o), success(); })
+      .Case<tile::AllocRingOp>([&](auto o) { return lowerAlloc(o); })
       .Case<tile::CopyAsyncOp>([&](auto o) { return lowerCopy(o), success(); })
       .Case<tile::CommitOp>([&](auto) {
         NVVM::CpAsyncCommitGroupOp::create(b, loc);
@@ -972,6 +283,11 @@ LogicalResult ThreadLowering::lower(Operation *op) {
                                i32(ring.stageBytes)))};
         return success();
       })
+      .Case<tile::RoleOp>([&](auto o) { return lowerRole(o); })
+      .Case<tile::CopyBulkOp>([&](auto o) { return lowerCopyBulk(o); })
+      .Case<tile::AcquireOp>([&](auto o) { return lowerAcquire(o); })
+      .Case<tile::ReleaseOp>([&](auto o) { return lowerRelease(o); })
+      .Case<tile::AwaitOp>([&](auto o) { return lowerAwait(o), success(); })
       .Case<scf::ForOp>([&](auto o) { return lowerFor(o); })
       .Case<scf::ForallOp>([&](auto o) { return lowerForall(o); })
       .Case<affine::AffineApplyOp>([&](auto o) {
@@ -1006,10 +322,15 @@ LogicalResult ThreadLowering::lower(Operation *op) {
 LogicalResult ThreadLowering::run() {
   MLIRContext *context = b.getContext();
   auto global = LLVM::LLVMPointerType::get(context, 1);
-  // Arguments: for each memref its pointer, dynamic sizes and dynamic strides.
+  // Arguments: for each memref its pointer, dynamic sizes and dynamic strides,
+  // and its tensor map where it is copied in bulk.
+  auto isCopiedInBulk = [](Value memory) {
+    return llvm::any_of(memory.getUsers(), llvm::IsaPred<tile::CopyBulkOp>);
+  };
   SmallVector<Type> types;
-  for (Type type : from.getArgumentTypes()) {
-    auto memref = dyn_cast<MemRefType>(type);
+  SmallVector<unsigned> maps;
+  for (BlockArgument argument : from.getArguments()) {
+    auto memref = dyn_cast<MemRefType>(argument.getType());
     if (!memref) {
       types.push_back(b.getI32Type());
       continue;
@@ -1023,13 +344,25 @@ LogicalResult ThreadLowering::run() {
     for (int64_t stride : strides)
       if (ShapedType::isDynamic(stride))
         types.push_back(b.getI64Type());
+    if (isCopiedInBulk(argument)) {
+      maps.push_back(types.size());
+      types.push_back(LLVM::LLVMPointerType::get(context));
+    }
   }
   auto kernel = LLVM::LLVMFuncOp::create(
       b, loc, from.getName(),
       LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), types));
   kernel->setAttr("nvvm.kernel", b.getUnitAttr());
+  // The producer is a warpgroup of its own.
+  int64_t threads = 32 * (warps + (maps.empty() ? 0 : 4));
   kernel->setAttr("nvvm.reqntid",
-                  b.getDenseI32ArrayAttr({int32_t(32 * warps), 1, 1}));
+                  b.getDenseI32ArrayAttr({int32_t(threads), 1, 1}));
+  for (unsigned map : maps) {
+    kernel.setArgAttr(map, "llvm.byval",
+                      TypeAttr::get(LLVM::LLVMArrayType::get(b.getI8Type(), 128)));
+    kernel.setArgAttr(map, "llvm.align", b.getI64IntegerAttr(64));
+    kernel.setArgAttr(map, "nvvm.grid_constant", b.getUnitAttr());
+  }
   // Without it ptxas may spill to reach an occupancy that nobody asked for.
   kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(1));
   kernel->setAttr(tile::scheduleAttrName, scheduleOf(from));
@@ -1055,6 +388,8 @@ LogicalResult ThreadLowering::run() {
       memory.strides.push_back(ShapedType::isDynamic(stride) ? *next++
                                                              : Value());
     memories[argument] = memory;
+    if (isCopiedInBulk(argument))
+      tensorMaps[argument] = *next++;
   }
   auto shared = LLVM::LLVMPointerType::get(context, 3);
   Value base = LLVM::AddressOfOp::create(b, loc, shared, "monarch_shared");
@@ -1079,6 +414,7 @@ LogicalResult ThreadLowering::run() {
   return success();
 }
 
+namespace {
 struct ConvertTileToNvvm
     : monarch::impl::ConvertMonarchTileToNvvmBase<ConvertTileToNvvm> {
   void runOnOperation() override {
@@ -1097,9 +433,10 @@ struct ConvertTileToNvvm
                              /*alignment=*/1024, /*addrSpace=*/3);
     }
     for (func::FuncOp kernel : kernels) {
-      if (scheduleOf(kernel).getKind() != "mma_sync") {
-        kernel.emitError("expected a schedule of kind mma_sync, got ")
-            << scheduleOf(kernel).getKind();
+      StringRef kind = scheduleOf(kernel).getKind();
+      if (kind != "mma_sync" && kind != "wgmma") {
+        kernel.emitError("expected a schedule of kind mma_sync or wgmma, got ")
+            << kind;
         return signalPassFailure();
       }
       int64_t count = 0;

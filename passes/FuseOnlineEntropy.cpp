@@ -31,9 +31,10 @@ struct FuseOnlineEntropy
     : monarch::impl::MonarchFuseOnlineEntropyBase<FuseOnlineEntropy> {
   using MonarchFuseOnlineEntropyBase::MonarchFuseOnlineEntropyBase;
 
-  /// The widest row that one tile holds. On a GPU two stages of key and value
-  /// tiles have to fit in shared memory, and a row's scores in registers: past
-  /// 160 of them ptxas spills (docs/performance.md).
+  /// The widest row that one tile holds. On a GPU key and value tiles have to
+  /// fit in shared memory, in two stages unless TMA fills them, and a row's
+  /// scores in registers: with mma.sync ptxas spills past 160 of them
+  /// (docs/performance.md).
   int64_t tileColumns(RStepOp r) {
     int64_t limit = maxTileColumns;
     TargetAttr target = targetOf(getOperation());
@@ -41,8 +42,11 @@ struct FuseOnlineEntropy
       auto type = cast<RankedTensorType>(r.getKey().getType());
       int64_t rowBytes =
           2 * type.getDimSize(3) * (type.getElementTypeBitWidth() / 8);
-      limit = std::min({limit, int64_t(160),
-                        target.getSharedMemory() / (2 * rowBytes) / 8 * 8});
+      bool wgmma = target.getKind() == "wgmma" &&
+                   keysFormBoxes(r.getGeometry().getValue());
+      int64_t stages = wgmma ? 1 : 2;
+      limit = std::min({limit, int64_t(wgmma ? 256 : 160),
+                        target.getSharedMemory() / (stages * rowBytes) / 8 * 8});
     }
     return limit;
   }

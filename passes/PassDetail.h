@@ -29,6 +29,16 @@ inline ScheduleAttr scheduleOf(mlir::Operation *function) {
   return function->getAttrOfType<ScheduleAttr>(tile::scheduleAttrName);
 }
 
+/// True when the b2 keys of a block row lie along one axis of the grid, as one
+/// box of a bulk copy reads them.
+inline bool keysFormBoxes(const Geometry &g) {
+  int axes = 0;
+  for (int x = 0; x < 3; ++x)
+    axes += !g.blocks.isRow[x] && g.tile[x] != 1;
+  bool tokensInOrder = g.tile[1] == 1 || g.blocks.isRow[1];
+  return axes <= 1 && (!g.sequenceTokens || tokensInOrder);
+}
+
 } // namespace monarch
 
 #endif // MONARCH_PASSES_PASSDETAIL_H

@@ -51,6 +51,8 @@ void monarch::buildPipeline(OpPassManager &pm, Level from, Level to, bool gpu) {
   if (gpu) {
     stage(Level::Mapped, [&] {
       pm.addPass(createMonarchTileAssignLayouts());
+      pm.addPass(createMonarchTileSpecializeWarps());
+      pm.addPass(createMonarchTileOverlapProducts());
       pm.addPass(createMonarchTilePipeline());
       pm.addPass(createCanonicalizerPass());
     });

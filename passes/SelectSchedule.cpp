@@ -23,6 +23,7 @@ namespace {
 
 /// A schedule under construction, and why it is so.
 struct Choice {
+  StringRef kind;
   int64_t rows = 0, columns = 0, warps = 1, stages = 1, chunk = 0;
   std::string why;
 };
@@ -38,6 +39,7 @@ struct Shape {
 Choice chooseHost(Operation *step, const Shape &s) {
   const Geometry &g = s.geometry;
   Choice c;
+  c.kind = "host";
   c.chunk = std::max(s.headDim, s.valueDim);
   if (isa<RStepOp, EntropyOp>(step)) {
     auto r = dyn_cast<RStepOp>(step);
@@ -62,6 +64,7 @@ Choice chooseHost(Operation *step, const Shape &s) {
 Choice chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
   const Geometry &g = s.geometry;
   Choice c;
+  c.kind = "mma_sync";
   int64_t rowBytes = (s.headDim + s.valueDim) * 2; // one key and one value
   if (auto r = dyn_cast<RStepOp>(step)) {
     int64_t total = g.queryTiles() * g.b2(); // rows packed over query tiles
@@ -99,6 +102,27 @@ Choice chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
   c.stages = 3;
   c.chunk = s.valueDim;
   c.why = "keys flattened over key tile and row, one m16 tile a warp";
+  return c;
+}
+
+/// wgmma with TMA rings, for R steps whose row of scores is one tile: 64 rows a
+/// warpgroup, a producer warpgroup beside them.
+Choice chooseWgmma(const Shape &s, TargetAttr target) {
+  const Geometry &g = s.geometry;
+  Choice c;
+  c.kind = "wgmma";
+  c.columns = roundUp(g.b2(), 8);
+  c.chunk = 64;
+  // Three consumer warpgroups have 160 registers a thread: scores, packed
+  // probabilities, queries and two chunks of outputs fit up to 96 columns.
+  int64_t total = g.queryTiles() * g.b2();
+  int64_t warpgroups = std::clamp<int64_t>(ceilDiv(total, 64), 1,
+                                           c.columns <= 96 ? 3 : 2);
+  c.warps = 4 * warpgroups;
+  c.rows = 16 * c.warps;
+  int64_t stage = roundUp(c.columns, 16) * (s.headDim + s.valueDim) * 2 + 32;
+  c.stages = std::clamp<int64_t>((target.getSharedMemory() - 1024) / stage, 1, 5);
+  c.why = "a row of scores fits one tile, rows packed over (a,j)";
   return c;
 }
 
@@ -162,13 +186,19 @@ struct SelectSchedule
       for (Operation &op : kernel.getBody().front().without_terminator())
         if (failed(checkSupported(&op, shape, target)))
           return failure();
-    Choice c =
-        gpu ? chooseMmaSync(main, shape, target) : chooseHost(main, shape);
+    auto r = dyn_cast<RStepOp>(main);
+    Choice c;
+    if (!gpu)
+      c = chooseHost(main, shape);
+    else if (target.getKind() == "wgmma" && r &&
+             r.getSoftmax() == "one_tile" && keysFormBoxes(shape.geometry))
+      c = chooseWgmma(shape, target);
+    else
+      c = chooseMmaSync(main, shape, target);
     Type element = gpu ? shape.element : Type(Float32Type::get(&getContext()));
-    kernel.setScheduleAttr(ScheduleAttr::get(&getContext(), target.getKind(),
-                                             c.rows, c.columns, c.warps,
+    kernel.setScheduleAttr(ScheduleAttr::get(&getContext(), c.kind, c.rows, c.columns, c.warps,
                                              c.stages, c.chunk, element));
-    kernel.emitRemark() << "kernel " << kernel.getName() << ": " << c.rows
+    kernel.emitRemark() << "kernel " << kernel.getName() << ": " << c.kind << " " << c.rows
                         << " x " << c.columns << " tiles, " << c.warps
                         << " warps, " << c.stages << " stages: " << c.why;
     ++scheduled;

@@ -19,7 +19,7 @@ static bool isFactor(Value memory) {
 }
 
 /// The layout kind that the uses of a tile ask for.
-static StringRef kindFor(Value v) {
+static StringRef kindFor(Value v, ScheduleAttr schedule) {
   int64_t rank = cast<RankedTensorType>(v.getType()).getRank();
   bool isLoad = v.getDefiningOp<tile::LoadOp>() != nullptr;
   if (rank == 1) {
@@ -34,18 +34,19 @@ static StringRef kindFor(Value v) {
   for (Operation *user : v.getUsers())
     if (auto dot = dyn_cast<tile::DotOp>(user))
       if (dot.getRhs() == v)
-        return "shared";
+        return schedule.getKind() == "wgmma" ? "swizzled" : "shared";
   return "lhs";
 }
 
 namespace {
 struct TileAssignLayouts
     : monarch::impl::MonarchTileAssignLayoutsBase<TileAssignLayouts> {
-  void assign(Value v, int64_t warps) {
+  void assign(Value v, ScheduleAttr schedule) {
     auto type = dyn_cast<RankedTensorType>(v.getType());
     if (!type || type.getEncoding())
       return;
-    auto layout = tile::LayoutAttr::get(&getContext(), kindFor(v), warps);
+    auto layout = tile::LayoutAttr::get(&getContext(), kindFor(v, schedule),
+                                        schedule.getWarps());
     auto placed =
         RankedTensorType::get(type.getShape(), type.getElementType(), layout);
     v.setType(placed);
@@ -55,7 +56,7 @@ struct TileAssignLayouts
                       .getSplatValue<Attribute>()));
   }
 
-  void runOnKernel(func::FuncOp kernel, int64_t warps) {
+  void runOnKernel(func::FuncOp kernel, ScheduleAttr schedule) {
     bool readsFactors = false;
     kernel.walk([&](tile::LoadOp load) {
       readsFactors |= isFactor(load.getSource()) &&
@@ -63,11 +64,11 @@ struct TileAssignLayouts
     });
     kernel.walk([&](Operation *op) {
       for (Value v : op->getResults())
-        assign(v, warps);
+        assign(v, schedule);
       for (Region &region : op->getRegions())
         for (Block &block : region)
           for (Value v : block.getArguments())
-            assign(v, warps);
+            assign(v, schedule);
     });
     kernel.walk([&](tile::DotOp dot) {
       tile::LayoutAttr layout = tile::layoutOf(dot.getLhs().getType());
@@ -76,7 +77,7 @@ struct TileAssignLayouts
       auto type = cast<RankedTensorType>(dot.getLhs().getType());
       auto wanted = RankedTensorType::get(
           type.getShape(), type.getElementType(),
-          tile::LayoutAttr::get(&getContext(), "lhs", warps));
+          tile::LayoutAttr::get(&getContext(), "lhs", schedule.getWarps()));
       OpBuilder b(dot);
       // A product in several chunks shares one conversion.
       tile::ConvertLayoutOp conversion;
@@ -109,7 +110,7 @@ struct TileAssignLayouts
   void runOnOperation() override {
     for (auto kernel : getOperation().getOps<func::FuncOp>())
       if (ScheduleAttr schedule = scheduleOf(kernel))
-        runOnKernel(kernel, schedule.getWarps());
+        runOnKernel(kernel, schedule);
   }
 };
 } // namespace

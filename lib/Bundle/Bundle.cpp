@@ -162,9 +162,12 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
     Json kernels = Json::array();
     for (const KernelImage &k : t.kernels) {
       Json arguments = Json::array();
-      for (const KernelArgument &a : k.arguments)
+      for (const KernelArgument &a : k.arguments) {
         arguments.push_back(
             {{"buffer", a.buffer}, {"offset_bytes", a.offsetBytes}});
+        if (!a.box.empty())
+          arguments.back()["box"] = a.box;
+      }
       kernels.push_back({{"name", k.name},
                          {"schedule", k.schedule},
                          {"programs", k.programs},
@@ -220,10 +223,17 @@ static std::string findFault(const TargetImage &t) {
       return "kernel '" + k.name + "' has an impossible launch";
     if (k.arguments.size() > maxKernelArguments)
       return "kernel '" + k.name + "' has too many arguments";
-    for (const KernelArgument &a : k.arguments)
+    for (const KernelArgument &a : k.arguments) {
       if (!buffers.count(a.buffer) || a.offsetBytes < 0)
         return "kernel '" + k.name + "' wants unknown buffer '" + a.buffer +
                "'";
+      bool validBox = a.box.empty() || a.box.size() == 5;
+      for (int64_t extent : a.box) // of a tensor map, at most 256 elements
+        validBox &= extent >= 1 && extent <= 256;
+      if (!validBox)
+        return "kernel '" + k.name + "' wants an impossible box of '" +
+               a.buffer + "'";
+    }
   }
   return "";
 }
@@ -283,7 +293,9 @@ bool monarch::parseBundle(const std::string &bytes, Bundle &bundle,
         k.sharedBytes = jk.at("shared_bytes");
         k.dynamicFrames = jk.at("dynamic_frames");
         for (const Json &ja : jk.at("arguments"))
-          k.arguments.push_back({ja.at("buffer"), ja.at("offset_bytes")});
+          k.arguments.push_back(
+              {ja.at("buffer"), ja.at("offset_bytes"),
+               ja.value("box", std::vector<int64_t>())});
         k.resources = {jk.at("registers"), jk.at("spill_stores"),
                        jk.at("spill_loads"), jk.at("stack_bytes")};
         t.kernels.push_back(std::move(k));

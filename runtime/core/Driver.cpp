@@ -47,6 +47,9 @@ struct Loaded {
     load(d.eventRecord, "cuEventRecord");
     load(d.eventSynchronize, "cuEventSynchronize");
     load(d.eventElapsedTime, "cuEventElapsedTime");
+    d.tensorMapEncodeTiled =
+        reinterpret_cast<decltype(d.tensorMapEncodeTiled)>(
+            dlsym(library, "cuTensorMapEncodeTiled"));
     if (error.empty())
       d.check(d.init(0), "cuInit", error);
   }

@@ -24,6 +24,7 @@ struct Plan::Impl {
   int64_t heads = 0; ///< that are run, of the problem's
   int64_t range = 0; ///< consecutive (batch, head) pairs that are run
   std::map<std::string, uint64_t> workspaceAt;
+  bool hasTensorMaps = false;
 
   ~Impl() {
     if (!context)
@@ -88,6 +89,8 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
                   "setting the shared memory size", error))
       return nullptr;
     impl->functions.push_back(function);
+    for (const KernelArgument &a : k.arguments)
+      impl->hasTensorMaps |= !a.box.empty();
   }
   int64_t perHead = 0;
   for (const WorkspaceImage &w : impl->target.workspaces)
@@ -127,23 +130,71 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
 }
 
 namespace {
+/// CUtensorMap.
+struct alignas(64) TensorMap {
+  unsigned char bytes[128];
+};
+
 /// The arguments of one launch: values, then pointers to them.
 class Arguments {
 public:
-  void add(uint64_t v) { values[count++] = v; }
-  void **pointers() {
-    for (int i = 0; i < count; ++i)
-      list[i] = &values[i];
-    return list;
+  void add(uint64_t v) {
+    values[count] = v;
+    list[count] = &values[count];
+    ++count;
   }
+  /// Room for the next argument.
+  TensorMap &addMap() {
+    list[count++] = &maps[mapCount];
+    return maps[mapCount++];
+  }
+  void **pointers() { return list; }
 
 private:
-  // Pointer, frames and five strides a buffer; frames, group begin and count.
-  static constexpr int capacity = 7 * int(maxKernelArguments) + 3;
+  // Pointer, frames, five strides and a tensor map a buffer; frames, group
+  // begin and count.
+  static constexpr int capacity = 8 * int(maxKernelArguments) + 3;
   uint64_t values[capacity]; // 4-byte arguments are read from the low half
+  TensorMap maps[maxKernelArguments];
   void *list[capacity];
-  int count = 0;
+  int count = 0, mapCount = 0;
 };
+
+/// The tensor map of one batch entry of key or value: channels, heads, tokens,
+/// rows and frames, fastest first, read in boxes with a swizzle of 128 bytes.
+bool encode(const CudaDriver &d, TensorMap &map, const TensorRef &t,
+            const Problem &problem, int64_t frames, int64_t batch,
+            const KernelArgument &a, std::string &error) {
+  if (!d.tensorMapEncodeTiled) {
+    error = "the CUDA driver is too old: it lacks cuTensorMapEncodeTiled";
+    return false;
+  }
+  const Geometry &g = problem.geometry;
+  int64_t h = g.sequenceTokens ? 1 : g.height;
+  int64_t w = g.sequenceTokens ? g.sequenceTokens : g.width;
+  int64_t channels = a.buffer == "value" ? problem.valueDim : problem.headDim;
+  uint64_t extents[5] = {uint64_t(channels), uint64_t(problem.heads),
+                         uint64_t(w), uint64_t(h), uint64_t(frames)};
+  uint64_t strides[4]; // bytes
+  int64_t elements[4] = {t.headStride, t.tokenStride, w * t.tokenStride,
+                         h * w * t.tokenStride};
+  for (int i = 0; i < 4; ++i)
+    strides[i] = uint64_t(elements[i]) * 2;
+  unsigned box[5], steps[5];
+  for (int i = 0; i < 5; ++i) {
+    box[i] = unsigned(a.box[4 - i]);
+    steps[i] = 1;
+  }
+  auto *base = static_cast<uint16_t *>(t.data) + batch * t.batchStride;
+  // CUDA Driver API, CUtensorMapDataType and its neighbours.
+  constexpr int float16 = 6, bfloat16 = 9, noInterleave = 0, swizzle128 = 3,
+                promote256 = 3, fillZero = 0;
+  int type = problem.dtype == DType::BF16 ? bfloat16 : float16;
+  return d.check(d.tensorMapEncodeTiled(&map, type, 5, base, extents, strides,
+                                        box, steps, noInterleave, swizzle128,
+                                        promote256, fillZero),
+                 ("encoding the tensor map of " + a.buffer).c_str(), error);
+}
 } // namespace
 
 static bool checkTensor(const char *name, const TensorRef &t,
@@ -180,12 +231,18 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
     return false;
   int64_t h = g.sequenceTokens ? 1 : g.height;
   int64_t w = g.sequenceTokens ? g.sequenceTokens : g.width;
-  int64_t pairs = impl->problem.batch * impl->problem.heads;
+  int64_t heads = impl->problem.heads, pairs = impl->problem.batch * heads;
   for (int64_t first = 0; first < pairs;
-       first += std::max(impl->range, impl->problem.heads)) {
-    for (int64_t begin = first; begin < first + impl->range;
-         begin += impl->group) {
+       first += std::max(impl->range, heads)) {
+    // A tensor map is of one batch entry, and so is a group that uses one.
+    auto countOf = [&](int64_t begin) {
       int64_t count = std::min(impl->group, first + impl->range - begin);
+      return impl->hasTensorMaps ? std::min(count, heads - begin % heads)
+                                 : count;
+    };
+    for (int64_t begin = first; begin < first + impl->range;
+         begin += countOf(begin)) {
+      int64_t count = countOf(begin);
       for (size_t i = 0; i < impl->functions.size(); ++i) {
         const KernelImage &k = impl->target.kernels[i];
         Arguments arguments;
@@ -207,6 +264,11 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
                {ref.batchStride, h * w * ref.tokenStride, w * ref.tokenStride,
                 ref.tokenStride, ref.headStride})
             arguments.add(stride);
+          if (!a.box.empty() &&
+              !encode(*d, arguments.addMap(), ref, impl->problem,
+                      isKeySide ? frames : g.queryFrames,
+                      begin / impl->problem.heads, a, error))
+            return false;
         }
         if (k.dynamicFrames)
           arguments.add(frames);

@@ -97,7 +97,7 @@ func.func @unplaced(%x: memref<?x1x64x64xf16>, %n: index)
 
 // -----
 
-// expected-error @below {{expected a schedule of kind mma_sync, got host}}
+// expected-error @below {{expected a schedule of kind mma_sync or wgmma, got host}}
 func.func @host() attributes {monarch.schedule = #monarch.schedule<kind = "host", rows = 16, columns = 24, warps = 1, stages = 2, chunk = 32, element = f32>} {
   return
 }

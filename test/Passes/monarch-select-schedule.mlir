@@ -5,6 +5,11 @@
 // RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=SM90
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDE
 // RUN: monarchc --workload=vmonarch-480p --iterations=1 --recompute-frames=0 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=LONG
+// RUN: monarchc --workload=self-forcing-480p-step --target=sm_90a --emit=fused | FileCheck %s --check-prefix=STEP
+// RUN: monarchc --grid=1,4,40 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=FEW
+// RUN: monarchc --grid=3,4,128 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=COLUMNS
+// RUN: monarchc --grid=3,4,256 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDEST
+// RUN: monarchc --grid=3,8,12 --tile=3,8,12 --blocks=f,hw --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=AXES
 // RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=REMARK
 // RUN: monarch-opt %s --monarch-select-schedule --verify-diagnostics --split-input-file
 
@@ -16,18 +21,29 @@
 // SM80: kernel "l_step" schedule <kind = "mma_sync", rows = 32, columns = 32, warps = 2, stages = 3, chunk = 128, element = bf16>
 // 99 KiB: one m16 tile a warp.
 // SM89: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 8, stages = 2,
-// SM90: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 4, stages = 3,
+// Hopper: wgmma and TMA, three consumer warpgroups of 64 rows.
+// SM90: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 5, chunk = 64, element = bf16>
+// SM90: kernel "l_step" schedule <kind = "mma_sync", rows = 32, columns = 32, warps = 2, stages = 3,
 
-// b2 = 80: one m16 tile a warp; b1 = 135: 9 warps and short key tiles.
-// WIDE: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 80, warps = 8, stages = 2,
+// b2 = 80 still fits three warpgroups; b1 = 135: 9 warps and short key tiles.
+// WIDE: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 5,
 // WIDE: kernel "l_step" schedule <kind = "mma_sync", rows = 144, columns = 16, warps = 9, stages = 3,
 
 // b2 = 1560: online softmax and entropy.
 // LONG: kernel "r_step" schedule <kind = "mma_sync", rows = 64, columns = 32, warps = 4, stages = 3, chunk = 128,
 // LONG: softmax = "online"
 
-// REMARK: remark: kernel r_step: 128 x 56 tiles, 4 warps, 3 stages: a row of scores fits one tile, rows packed over (a,j)
-// REMARK: remark: kernel l_step: 32 x 32 tiles, 2 warps, 3 stages: keys flattened over key tile and row
+// 156 rows are three warpgroups, 40 one; 128 columns leave registers for two.
+// STEP: kernel "r_step" schedule <kind = "wgmma", rows = 192,
+// FEW: kernel "r_step" schedule <kind = "wgmma", rows = 64, columns = 40, warps = 4,
+// COLUMNS: kernel "r_step" schedule <kind = "wgmma", rows = 128, columns = 128, warps = 8, stages = 3,
+// b2 = 256: a stage of keys and one of values fill shared memory.
+// WIDEST: kernel "r_step" schedule <kind = "wgmma", rows = 128, columns = 256, warps = 8, stages = 1,
+// Keys along two axes are no box for TMA.
+// AXES: kernel "r_step" schedule <kind = "mma_sync",
+
+// REMARK: remark: kernel r_step: wgmma 192 x 56 tiles, 12 warps, 5 stages: a row of scores fits one tile, rows packed over (a,j)
+// REMARK: remark: kernel l_step: mma_sync 32 x 32 tiles, 2 warps, 3 stages: keys flattened over key tile and row
 
 // expected-error @below {{expected module attribute 'monarch.target' with the target to schedule for}}
 module {}

@@ -15,7 +15,7 @@
 namespace monarch {
 
 /// Version of the kernels' argument convention.
-inline constexpr int abiVersion = 1;
+inline constexpr int abiVersion = 2;
 /// Most memref arguments of a kernel that a loader has to take.
 inline constexpr size_t maxKernelArguments = 8;
 
@@ -23,6 +23,9 @@ inline constexpr size_t maxKernelArguments = 8;
 struct KernelArgument {
   std::string buffer; ///< "query", "key", "value", "out" or a workspace
   int64_t offsetBytes = 0;
+  /// Box of the tensor map that follows the buffer's strides, empty for none:
+  /// extents in frames, rows, tokens, heads and channels.
+  std::vector<int64_t> box;
 };
 
 /// What ptxas said of one kernel; -1 where it was not asked.

@@ -18,6 +18,9 @@ struct LaunchPlan {
   struct Argument {
     std::string buffer;
     int64_t offset = 0; ///< elements
+    /// Box of the tensor map that the kernel takes as well, empty for none:
+    /// frame, row, token, head, channel.
+    std::vector<int64_t> box;
   };
   struct Launch {
     std::string kernel;

@@ -58,7 +58,7 @@ def Monarch_TargetAttr : Monarch_Attr<"Target", "target"> {
 
     ```mlir
     #monarch.target<chip = "host", kind = "host", ptx = 0, shared_memory = 0, multiprocessors = 1>
-    #monarch.target<chip = "sm_90a", kind = "mma_sync", ptx = 88, shared_memory = 232448, multiprocessors = 132>
+    #monarch.target<chip = "sm_90a", kind = "wgmma", ptx = 88, shared_memory = 232448, multiprocessors = 132>
     ```
 
     `shared_memory` is the largest number of bytes a block may use, `ptx` the
@@ -74,7 +74,8 @@ def Monarch_TargetAttr : Monarch_Attr<"Target", "target"> {
 def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
   let summary = "how one kernel is tiled and mapped";
   let description = [{
-    `kind` is `host` or `mma_sync`.
+    `kind` is `host`, `mma_sync` or `wgmma`: whose products are used. A kernel
+    of kind `wgmma` has a producer warpgroup beside its `warps` (Hopper).
     `rows` x `columns` is the score tile of one program: `rows` query rows
     against `columns` keys. `warps` share the rows. `stages` is the depth of the
     key and value ring. `chunk` is how many output channels are live at once

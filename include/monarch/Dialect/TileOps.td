@@ -37,12 +37,16 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
 
     - `shared`: shared memory, rows of 16-byte chunks, chunk index XORed with
       the row's low bits so that neither product order meets bank conflicts;
+    - `swizzled`: shared memory, halves of 64 channels, a row's 128 bytes in
+      16-byte chunks XORed with the row's low bits: the 128-byte swizzle of TMA
+      and wgmma;
     - `lhs`: registers, the A operand of mma.m16n8k16, rows dealt to warps;
     - `acc`: registers, the accumulator of mma.m16n8k16, rows dealt to warps;
     - `rows`: one value a row, held by the threads that hold the row in `acc`;
     - `columns`: one value a column, held by the threads that hold the column.
 
-    `warps` is the number of warps that share the rows.
+    The accumulators and A fragments of wgmma.m64 are those of four warps with
+    16 rows each. `warps` is the number of warps that share the rows.
 
     ```mlir
     tensor<128x56xf32, #monarch_tile.layout<acc, warps = 4>>
@@ -218,6 +222,64 @@ def Tile_ReadOp : Tile_Op<"read", [MemoryEffects<[MemRead]>]> {
   let arguments = (ins Tile_RingType:$ring, Index:$stage);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$ring `[` $stage `]` attr-dict `:` type($ring) `->` type($result)";
+}
+
+def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator, NoRegionArguments]> {
+  let summary = "what some of a program's warps do";
+  let description = [{
+    The warps of a program take different roles: `consumer`, those that hold the
+    rows of its tiles, or `producer`, one warpgroup of which one thread starts
+    the copies. `registers` is what each thread of the role gets of the
+    multiprocessor's registers, 0 to leave them as they are at launch. Roles run
+    side by side and meet at their rings only.
+  }];
+  let arguments = (ins StrAttr:$kind, I64Attr:$registers);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$kind `registers` $registers $body attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_CopyBulkOp : Tile_Op<"copy_bulk"> {
+  let summary = "copy a box of memory into one stage of a ring, by TMA";
+  let description = [{
+    Waits until the consumers have released the stage of `turn`, then starts the
+    copy. Turn t uses stage t mod stages. The box starts at `map(indices..., 0)`
+    and has the extents `box`, one for each index of the source but the first
+    (the batch), channels last; what lies outside the source becomes zero. The
+    source reaches the kernel as a tensor map as well (docs/abi.md).
+  }];
+  let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
+      Tile_RingType:$ring, Index:$turn, AffineMapAttr:$map,
+      DenseI64ArrayAttr:$box);
+  let assemblyFormat = [{
+    $source `[` $indices `]` `box` $box `to` $ring `[` $turn `]` attr-dict `:`
+    type($source) `->` type($ring)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_AcquireOp : Tile_Op<"acquire"> {
+  let summary = "wait for the copy of a turn, and use its stage as a tile";
+  let arguments = (ins Tile_RingType:$ring, Index:$turn);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$ring `[` $turn `]` attr-dict `:` type($ring) `->` type($result)";
+}
+
+def Tile_ReleaseOp : Tile_Op<"release"> {
+  let summary = "give the stage of a turn back to the producer";
+  let arguments = (ins Tile_RingType:$ring, Index:$turn);
+  let assemblyFormat = "$ring `[` $turn `]` attr-dict `:` type($ring)";
+}
+
+def Tile_AwaitOp : Tile_Op<"await", [AllTypesMatch<["product", "result"]>]> {
+  let summary = "wait for a product that runs beside the program";
+  let description = [{
+    Products of `swizzled` tiles are asynchronous: their result may be used only
+    through an `await`, which leaves at most `pending` later products under way.
+  }];
+  let arguments = (ins AnyRankedTensor:$product, I64Attr:$pending);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$product `pending` $pending attr-dict `:` type($product)";
 }
 
 #endif // MONARCH_TILE_OPS

@@ -176,6 +176,38 @@ def MonarchTileAssignLayouts : Pass<"monarch-tile-assign-layouts", "::mlir::Modu
   let statistics = [Statistic<"conversions", "conversions", "layout conversions inserted">];
 }
 
+def MonarchTileOverlapProducts : Pass<"monarch-tile-overlap-products", "::mlir::ModuleOp"> {
+  let summary = "Wait for asynchronous products as late as they allow";
+  let description = [{
+    wgmma runs beside the program. The result of a product becomes usable by
+    `monarch_tile.await`; before each await the next product of the block is
+    started, with the wait for its tile, unless it needs this one's result. So
+    the tensor cores work while an output leaves.
+
+    Before:
+
+    ```mlir
+    %0 = monarch_tile.dot %p, %k : ...
+    monarch_tile.store %0, %aL[...] ...
+    %1 = monarch_tile.dot %p, %k {rhs_offset = 64 : i64} : ...
+    monarch_tile.store %1, %aL[...] ...
+    ```
+
+    After:
+
+    ```mlir
+    %0 = monarch_tile.dot %p, %k : ...
+    %1 = monarch_tile.dot %p, %k {rhs_offset = 64 : i64} : ...
+    %2 = monarch_tile.await %0 pending 1 : ...
+    monarch_tile.store %2, %aL[...] ...
+    %3 = monarch_tile.await %1 pending 0 : ...
+    monarch_tile.store %3, %aL[...] ...
+    ```
+  }];
+  let dependentDialects = ["::monarch::tile::TileDialect"];
+  let statistics = [Statistic<"overlapped", "overlapped", "products started before the wait for another">];
+}
+
 def MonarchTilePipeline : Pass<"monarch-tile-pipeline", "::mlir::ModuleOp"> {
   let summary = "Make loads to shared memory asynchronous, stages ahead";
   let description = [{
@@ -238,6 +270,47 @@ def MonarchTileSoftmax : Pass<"monarch-tile-softmax", "::mlir::ModuleOp"> {
   let dependentDialects = ["::monarch::tile::TileDialect", "::mlir::scf::SCFDialect",
     "::mlir::affine::AffineDialect", "::mlir::math::MathDialect",
     "::mlir::memref::MemRefDialect", "::mlir::func::FuncDialect"];
+}
+
+def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::ModuleOp"> {
+  let summary = "Split a program's warps into a producer and consumers";
+  let description = [{
+    In kernels with a schedule of kind `wgmma`, one thread of a warpgroup of its
+    own starts the copies of key and value tiles, by TMA, as far ahead as the
+    ring has stages; the other warpgroups compute. They meet at the barriers of
+    the ring: a consumer waits for a stage's copy (`acquire`) and gives the
+    stage back after its last product (`release`). Registers move from the
+    producer to the consumers. The launch plan learns which arguments need a
+    tensor map, and of which box.
+
+    Before:
+
+    ```mlir
+    %q = monarch_tile.load %query[...] ...
+    scf.for %c = %c0 to %c21 step %c1 {
+      %k = monarch_tile.load %key[...] ... -> tensor<56x128xbf16, #monarch_tile.layout<swizzled, warps = 12>>
+      %s = monarch_tile.dot %q, %k transposed_rhs : ...
+    ```
+
+    After:
+
+    ```mlir
+    %ring = monarch_tile.alloc_ring : <3, tensor<56x128xbf16, ...>>
+    monarch_tile.role "producer" registers 32 {
+      scf.for %c = %c0 to %c21 step %c1 {
+        monarch_tile.copy_bulk %key[...] box [1, 1, 52, 1, 64] to %ring[%c] ...
+      }
+    }
+    monarch_tile.role "consumer" registers 160 {
+      %q = monarch_tile.load %query[...] ...
+      scf.for %c = %c0 to %c21 step %c1 {
+        %k = monarch_tile.acquire %ring[%c] : ...
+        %s = monarch_tile.dot %q, %k transposed_rhs : ...
+        monarch_tile.release %ring[%c] : ...
+    ```
+  }];
+  let dependentDialects = ["::monarch::tile::TileDialect"];
+  let statistics = [Statistic<"specialized", "specialized", "kernels split into roles">];
 }
 
 def MonarchTileToVector : Pass<"monarch-tile-to-vector", "::mlir::ModuleOp"> {

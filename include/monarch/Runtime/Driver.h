@@ -41,6 +41,11 @@ struct CudaDriver {
   Result (*eventRecord)(Handle, Handle);
   Result (*eventSynchronize)(Handle);
   Result (*eventElapsedTime)(float *, Handle, Handle);
+  /// Null on drivers before CUDA 12, which know no chip that needs it.
+  Result (*tensorMapEncodeTiled)(void *, int, unsigned, void *,
+                                 const uint64_t *, const uint64_t *,
+                                 const unsigned *, const unsigned *, int, int,
+                                 int, int);
 
   /// The driver, or null with the reason in `error`. Thread-safe.
   static const CudaDriver *get(std::string &error);

@@ -324,7 +324,7 @@ func.func @f(%q: tensor<1x72x2x64xbf16>) {
 
 // -----
 
-// expected-error @below {{expected kind host or mma_sync, got 'tpu'}}
+// expected-error @below {{expected kind host, mma_sync or wgmma, got 'tpu'}}
 #a = #monarch.target<chip = "x", kind = "tpu", ptx = 0, shared_memory = 0, multiprocessors = 1>
 
 // -----
@@ -351,3 +351,13 @@ func.func @f(%q: tensor<1x72x2x64xbf16>) {
 
 // expected-error @below {{expected element bf16 or f16 for kind mma_sync, got 'f32'}}
 #a = #monarch.schedule<kind = "mma_sync", rows = 64, columns = 8, warps = 4, stages = 2, chunk = 32, element = f32>
+
+// -----
+
+// expected-error @below {{expected warps to be a multiple of 4 up to 12, got 16}}
+#a = #monarch.schedule<kind = "wgmma", rows = 256, columns = 56, warps = 16, stages = 3, chunk = 64, element = bf16>
+
+// -----
+
+// expected-error @below {{expected rows to be a multiple of 192 up to 192, got 384}}
+#a = #monarch.schedule<kind = "wgmma", rows = 384, columns = 56, warps = 12, stages = 3, chunk = 64, element = bf16>

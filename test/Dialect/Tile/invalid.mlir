@@ -1,6 +1,6 @@
 // RUN: monarch-opt %s --verify-diagnostics --split-input-file
 
-// expected-error @below {{expected layout shared, lhs, acc, rows or columns, got 'rhs'}}
+// expected-error @below {{expected layout shared, swizzled, lhs, acc, rows or columns, got 'rhs'}}
 func.func private @f(tensor<8xf32, #monarch_tile.layout<rhs, warps = 1>>)
 
 // -----
@@ -101,5 +101,32 @@ func.func @f(%a: tensor<16xf32>) {
 func.func @f(%a: tensor<16x16xf32>) {
   // expected-error @below {{expected the same tile on both sides}}
   %s = monarch_tile.convert_layout %a : tensor<16x16xf32> -> tensor<16x8xf32>
+  return
+}
+
+// -----
+
+func.func @role() {
+  // expected-error @below {{expected kind producer or consumer, got 'painter'}}
+  monarch_tile.role "painter" registers 24 {
+  }
+  return
+}
+
+// -----
+
+func.func @registers() {
+  // expected-error @below {{expected registers 0 or a multiple of 8 in 24..256, got 100}}
+  monarch_tile.role "producer" registers 100 {
+  }
+  return
+}
+
+// -----
+
+#row = affine_map<(d0, d1) -> (0, 0, d0, d1, 0)>
+func.func @box(%k: memref<1x1x4x300x1x64xbf16>, %ring: !monarch_tile.ring<2, tensor<300x64xbf16>>, %i: index) {
+  // expected-error @below {{expected box extents in 1..256, got 300}}
+  monarch_tile.copy_bulk %k[%i] box [1, 1, 300, 1, 64] to %ring[%i] {map = #row} : memref<1x1x4x300x1x64xbf16> -> <2, tensor<300x64xbf16>>
   return
 }

@@ -61,3 +61,27 @@ func.func @mapped(%m: memref<?x64xbf16>, %i: index, %e: i1, %a: tensor<32x64xbf1
   %l = monarch_tile.convert_layout %p : tensor<32x16xbf16, #acc> -> tensor<32x16xbf16, #lhs>
   return
 }
+
+#box = affine_map<(d0, d1) -> (0, 0, d0, d1, 0)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+
+// CHECK-LABEL: func.func @specialized
+func.func @specialized(%k: memref<1x1x4x40x1x64xbf16>, %a: tensor<64x64xf32, #acc>, %i: index) {
+  // CHECK: %[[RING:.+]] = monarch_tile.alloc_ring : <2, tensor<40x64xbf16, #swizzled>>
+  %ring = monarch_tile.alloc_ring : <2, tensor<40x64xbf16, #swizzled>>
+  // CHECK: monarch_tile.role "producer" registers 24 {
+  monarch_tile.role "producer" registers 24 {
+    // CHECK: monarch_tile.copy_bulk %{{.*}}[%{{.*}}] box [1, 1, 40, 1, 64] to %[[RING]][%{{.*}}] {map = #{{.*}}} : memref<1x1x4x40x1x64xbf16> -> <2, tensor<40x64xbf16, #swizzled>>
+    monarch_tile.copy_bulk %k[%i] box [1, 1, 40, 1, 64] to %ring[%i] {map = #box} : memref<1x1x4x40x1x64xbf16> -> <2, tensor<40x64xbf16, #swizzled>>
+  }
+  // CHECK: monarch_tile.role "consumer" registers 0 {
+  monarch_tile.role "consumer" registers 0 {
+    // CHECK: monarch_tile.acquire %[[RING]][%{{.*}}] : <2, tensor<40x64xbf16, #swizzled>> -> tensor<40x64xbf16, #swizzled>
+    %t = monarch_tile.acquire %ring[%i] : <2, tensor<40x64xbf16, #swizzled>> -> tensor<40x64xbf16, #swizzled>
+    // CHECK: monarch_tile.await %{{.*}} pending 1 : tensor<64x64xf32, #acc>
+    %w = monarch_tile.await %a pending 1 : tensor<64x64xf32, #acc>
+    // CHECK: monarch_tile.release %[[RING]][%{{.*}}] : <2, tensor<40x64xbf16, #swizzled>>
+    monarch_tile.release %ring[%i] : <2, tensor<40x64xbf16, #swizzled>>
+  }
+  return
+}

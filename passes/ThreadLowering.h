@@ -1,0 +1,208 @@
+//===- ThreadLowering.h - one thread's view of a kernel --------*- C++ -*-===//
+//
+// One thread's view of a mapped kernel. With g = lane / 4 and c = lane % 4
+// (PTX ISA, "Matrix Fragments for mma.m16n8k16"), the registers of a tile are
+//
+//   acc     [m][n][e]  rows 16m+g (e = 0, 1) and 16m+g+8 (e = 2, 3), columns
+//                      8n+2c+(e % 2), one f32 each
+//   lhs     [m][s][r]  16 columns a step s; r = 0, 2 row g, r = 1, 3 row g+8;
+//                      r < 2 columns 16s+2c.., else 16s+8+2c..; two elements
+//   rows    [m][h]     row 16m+8h+g
+//   columns [n][e]     column 8n+2c+e
+//   swizzled           the same, of the first half; halves of 64 channels, a
+//                      row 128 bytes, 16-byte chunk q of it at q ^ (r % 8)
+//   shared             one base address; row r at r * bytes, 16-byte chunk q of
+//                      it at q ^ (r % 8)
+//
+// where the rows of warp w start at w * rows / warps.
+//
+//===----------------------------------------------------------------------===//
+#ifndef MONARCH_PASSES_THREADLOWERING_H
+#define MONARCH_PASSES_THREADLOWERING_H
+
+#include "PassDetail.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
+
+namespace monarch {
+using namespace mlir;
+
+using Registers = SmallVector<Value>;
+
+/// A kernel argument in global memory.
+struct Memory {
+  MemRefType type;
+  Value pointer;
+  SmallVector<Value> sizes;   ///< index; null where static
+  SmallVector<Value> strides; ///< i64; null where static
+};
+
+/// Stages of a tile in shared memory. Those of a swizzled tile have two
+/// barriers each, for the copy's end and for the consumers' release.
+struct Ring {
+  Value base; ///< i32 address
+  RankedTensorType tile;
+  int64_t stageBytes;
+  int64_t stages = 1;
+  int64_t halfBytes = 0;      ///< of 64 channels
+  Value full, empty;          ///< i32 addresses of the first barriers
+};
+
+/// Bytes of one row of a shared tile.
+inline int64_t rowBytes(RankedTensorType tile) {
+  int64_t bytes = tile.getElementTypeBitWidth() / 8;
+  return tile.getRank() == 2 ? tile.getDimSize(1) * bytes : bytes;
+}
+
+class ThreadLowering {
+public:
+  ThreadLowering(func::FuncOp from, ScheduleAttr schedule, int64_t &products)
+      : from(from), warps(schedule.getWarps()), b(from), loc(from.getLoc()),
+        products(products) {}
+
+  LogicalResult run();
+
+private:
+  //--- scalars ---//
+  Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+  Value i32(int64_t v) { return arith::ConstantIntOp::create(b, loc, v, 32); }
+  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
+  Value mul(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
+  Value toI32(Value v) {
+    return arith::IndexCastOp::create(b, loc, b.getI32Type(), v);
+  }
+  Value toI64(Value v) {
+    return arith::IndexCastOp::create(b, loc, b.getI64Type(), v);
+  }
+  Value evaluate(AffineExpr e, ArrayRef<Value> dims);
+  Value assembly(StringRef text, StringRef constraints, Type type,
+                 ValueRange operands) {
+    return LLVM::InlineAsmOp::create(
+               b, loc, type, operands, b.getStringAttr(text),
+               b.getStringAttr(constraints), UnitAttr(), UnitAttr(),
+               LLVM::TailCallKindAttr::get(b.getContext(),
+                                           LLVM::TailCallKind::None),
+               LLVM::AsmDialectAttr(), ArrayAttr())
+        ->getResult(0);
+  }
+
+  //--- shapes ---//
+  static RankedTensorType tileOf(Value v) {
+    return cast<RankedTensorType>(v.getType());
+  }
+  StringRef kindOf(Value v) { return tile::layoutOf(v.getType()).getKind(); }
+  int64_t rowTiles(RankedTensorType t) const {
+    return t.getDimSize(0) / warps / 16;
+  }
+  /// Row g of this thread's warp, as index; its others are 16m + 8h after it.
+  Value firstRow(RankedTensorType t) {
+    return add(mul(warp, index(t.getDimSize(0) / warps)), group);
+  }
+
+  //--- memory ---//
+  struct Place {
+    Value pointer; ///< of the row's first element, or `Rows::offset` after it
+    Value valid;   ///< i1, or null
+  };
+  /// The rows of one load, store or copy that this thread touches: `first`,
+  /// and others at known distances from it.
+  struct Rows {
+    const Memory *memory;
+    SmallVector<Value> operands;
+    Value limit;
+    AffineMap map;
+    ArrayRef<bool> inBounds;
+    Value first;          ///< index
+    Value offset;         ///< bytes into every row, i64, or null
+    Value pointer;        ///< of the row `distance` after `first`, which is
+    int64_t distance = 0; ///< the last one asked for
+  };
+  template <typename Op>
+  Rows rowsAt(Op op, const Memory &memory, Value first,
+              Value offset = Value());
+  Place placeOf(Rows &rows, int64_t distance, int64_t most = -1);
+  Value pointerAt(const Memory &memory, AffineMap map, ArrayRef<Value> dims);
+  Value advance(Value pointer, Value bytes) {
+    return LLVM::GEPOp::create(b, loc, pointer.getType(), b.getI8Type(),
+                               pointer, ArrayRef<LLVM::GEPArg>{bytes});
+  }
+  Value advance(Value pointer, int64_t bytes) {
+    return LLVM::GEPOp::create(b, loc, pointer.getType(), b.getI8Type(),
+                               pointer, ArrayRef<LLVM::GEPArg>{int32_t(bytes)});
+  }
+  Value sharedPointer(Value address) {
+    return LLVM::IntToPtrOp::create(
+        b, loc, LLVM::LLVMPointerType::get(b.getContext(), 3), address);
+  }
+  Value guardedLoad(const Place &place, Value base, Type type, int64_t offset);
+  Value pack(Value low, Value high, Type element);
+
+  //--- registers ---//
+  /// Register i of a tile, formed when first asked for: values are made row by
+  /// row where they are used, which keeps few of them live.
+  Value at(Value tile, size_t i);
+  /// All registers of a tile.
+  Registers all(Value tile);
+  Value reduceRow(tile::ReduceOp op, size_t row);
+  Value elementwise(Operation *op, size_t i);
+  /// Forms what `region` uses from outside, so that it dominates later uses.
+  void formForRegion(Region &region);
+
+  //--- ops ---//
+  LogicalResult lower(Operation *op);
+  LogicalResult lowerBlock(Block *block);
+  LogicalResult lowerForall(scf::ForallOp op);
+  LogicalResult lowerFor(scf::ForOp op);
+  LogicalResult lowerLoad(tile::LoadOp op);
+  LogicalResult lowerStore(tile::StoreOp op);
+  void lowerInBounds(tile::InBoundsOp op);
+  LogicalResult lowerDot(tile::DotOp op);
+  LogicalResult lowerConvert(tile::ConvertLayoutOp op);
+  LogicalResult lowerAlloc(tile::AllocRingOp op);
+  void lowerCopy(tile::CopyAsyncOp op);
+  int64_t registerCount(RankedTensorType type);
+
+  //--- Hopper (ThreadWgmma.cpp) ---//
+  LogicalResult lowerSwizzledAlloc(tile::AllocRingOp op);
+  LogicalResult lowerRole(tile::RoleOp op);
+  LogicalResult lowerCopyBulk(tile::CopyBulkOp op);
+  LogicalResult lowerAcquire(tile::AcquireOp op);
+  LogicalResult lowerRelease(tile::ReleaseOp op);
+  const Ring *swizzledRing(Value ring);
+  void lowerAwait(tile::AwaitOp op);
+  LogicalResult lowerWgmma(tile::DotOp op);
+  /// Address of a barrier or stage of a turn, and the parity of its phase.
+  Value ofTurn(Value first, Value turn, const Ring &ring, int64_t bytes);
+  Value parityOf(Value turn, const Ring &ring);
+  void awaitBarrier(Value address, Value parity);
+  Registers matrices(Value address, int count, bool transpose);
+  void multiply(MutableArrayRef<Value> acc, ArrayRef<Value> lhs,
+                ArrayRef<Value> rhs, Type element);
+
+  func::FuncOp from;
+  int64_t warps;
+  OpBuilder b;
+  Location loc;
+  int64_t &products;
+
+  IRMapping mapping;
+  llvm::DenseMap<Value, Registers> registers;
+  llvm::DenseMap<Value, Memory> memories;
+  llvm::DenseMap<Value, Ring> rings;
+  Value thread, lane, warp, group, quad; ///< index: tid, lane, warp, g, c
+  Value sharedBase;                      ///< i32
+  llvm::DenseMap<Value, Value> tensorMaps; ///< of memories, as pointers
+  bool rolesBegun = false;
+  int64_t sharedBytes = 0;
+};
+
+} // namespace monarch
+
+#endif // MONARCH_PASSES_THREADLOWERING_H

@@ -1,0 +1,329 @@
+//===- ThreadWgmma.cpp - roles, bulk copies and products on Hopper --------===//
+//
+// PTX ISA: "Asynchronous Warpgroup Level Matrix Instructions", "mbarrier",
+// "cp.async.bulk.tensor".
+//
+//===----------------------------------------------------------------------===//
+
+#include "ThreadLowering.h"
+
+using namespace mlir;
+using namespace monarch;
+
+/// Rows that a stage has room for: products of 16 rows read whole steps.
+static int64_t paddedRows(RankedTensorType tile) {
+  return roundUp(tile.getDimSize(0), 16);
+}
+
+//===----------------------------------------------------------------------===//
+// Rings with barriers
+//===----------------------------------------------------------------------===//
+
+LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
+  auto type = cast<tile::RingType>(op.getRing().getType());
+  RankedTensorType tile = type.getTile();
+  if (tile.getRank() != 2 || tile.getElementTypeBitWidth() != 16 ||
+      !tile.getDimSize(0) || !tile.getDimSize(1) || tile.getDimSize(1) % 64 ||
+      type.getStages() < 1)
+    return op.emitOpError("expected a swizzled tile of 16-bit elements and a "
+                          "multiple of 64 channels, got ")
+           << type;
+  Ring ring;
+  ring.tile = type.getTile();
+  ring.stages = type.getStages();
+  ring.halfBytes = paddedRows(ring.tile) * 128;
+  ring.stageBytes = ring.tile.getDimSize(1) / 64 * ring.halfBytes;
+  sharedBytes = roundUp(sharedBytes, 1024); // the swizzle's period
+  ring.base = add(sharedBase, i32(sharedBytes));
+  sharedBytes += ring.stages * ring.stageBytes;
+  ring.full = add(sharedBase, i32(sharedBytes));
+  ring.empty = add(ring.full, i32(8 * ring.stages));
+  sharedBytes += 16 * ring.stages;
+
+  // Rows that no copy writes stay zero: their scores are masked, but a product
+  // of a zero probability with NaN would not be zero.
+  int64_t rows = ring.tile.getDimSize(0);
+  for (Operation *user : op.getRing().getUsers())
+    if (auto copy = dyn_cast<tile::CopyBulkOp>(user))
+      for (int64_t extent : copy.getBox().drop_back())
+        if (extent != 1)
+          rows = extent;
+  int64_t first = rows * 128, bytes = ring.halfBytes - first;
+  int64_t halves = ring.stages * ring.stageBytes / ring.halfBytes;
+  if (bytes) {
+    Value zero = LLVM::ZeroOp::create(b, loc, VectorType::get({4}, b.getI32Type()));
+    auto loop = scf::ForOp::create(b, loc, thread, index(bytes / 16 * halves),
+                                   index(32 * (warps + 4)));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value i = loop.getInductionVar(), per = index(bytes / 16);
+    Value half = arith::DivUIOp::create(b, loc, i, per);
+    Value chunk = arith::RemUIOp::create(b, loc, i, per);
+    Value at = add(add(mul(half, index(ring.halfBytes)), mul(chunk, index(16))),
+                   index(first));
+    LLVM::StoreOp::create(b, loc, zero,
+                          sharedPointer(add(ring.base, toI32(at))), 16);
+  }
+  Value isFirst =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
+  auto branch = scf::IfOp::create(b, loc, isFirst, false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  for (int64_t s = 0; s < ring.stages; ++s) {
+    NVVM::MBarrierInitOp::create(
+        b, loc, sharedPointer(add(ring.full, i32(8 * s))), i32(1), Value());
+    NVVM::MBarrierInitOp::create(
+        b, loc, sharedPointer(add(ring.empty, i32(8 * s))), i32(warps),
+        Value());
+  }
+  rings[op.getRing()] = ring;
+  return success();
+}
+
+/// The ring with barriers that `ring` is, null when it is none.
+const Ring *ThreadLowering::swizzledRing(Value ring) {
+  auto it = rings.find(ring);
+  return it == rings.end() || !it->second.full ? nullptr : &it->second;
+}
+
+Value ThreadLowering::ofTurn(Value first, Value turn, const Ring &ring,
+                             int64_t bytes) {
+  Value stage =
+      arith::RemUIOp::create(b, loc, turn, index(ring.stages));
+  return add(first, mul(toI32(stage), i32(bytes)));
+}
+
+Value ThreadLowering::parityOf(Value turn, const Ring &ring) {
+  Value phase = arith::DivUIOp::create(b, loc, turn, index(ring.stages));
+  return toI32(arith::AndIOp::create(b, loc, phase, index(1)));
+}
+
+void ThreadLowering::awaitBarrier(Value address, Value parity) {
+  // The hint bounds how long one try may sleep; the op tries until it is done.
+  NVVM::MBarrierTryWaitParityOp::create(b, loc, sharedPointer(address), parity,
+                                        i32(0x989680));
+}
+
+LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
+  const Ring *known = swizzledRing(op.getRing());
+  if (!known || !tensorMaps.lookup(op.getSource()))
+    return op.emitOpError("expected a ring of swizzled tiles and an argument "
+                          "of the kernel");
+  const Ring &ring = *known;
+  Value turn = mapping.lookupOrDefault(op.getTurn());
+  // A fresh barrier counts as having completed the phase before its first, so
+  // the first turn of a stage does not wait.
+  Value one = i32(1);
+  Value released =
+      arith::XOrIOp::create(b, loc, parityOf(turn, ring), one);
+  awaitBarrier(ofTurn(ring.empty, turn, ring, 8), released);
+  Value full = sharedPointer(ofTurn(ring.full, turn, ring, 8));
+  int64_t bytes = 2;
+  for (int64_t extent : op.getBox())
+    bytes *= extent;
+  int64_t halves = ring.stageBytes / ring.halfBytes;
+  NVVM::MBarrierArriveExpectTxOp::create(
+      b, loc, Type(), full, i32(bytes * halves),
+      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA),
+      b.getBoolAttr(false), Value());
+  SmallVector<Value> dims;
+  for (Value v : op.getIndices())
+    dims.push_back(mapping.lookupOrDefault(v));
+  dims.push_back(index(0));
+  SmallVector<Value> outer; // slowest first, without the batch
+  for (AffineExpr e : op.getMap().getResults().drop_front())
+    outer.push_back(toI32(evaluate(e, dims)));
+  Value stage = ofTurn(ring.base, turn, ring, ring.stageBytes);
+  for (int64_t half = 0; half < halves; ++half) {
+    SmallVector<Value> coordinates = {i32(64 * half)};
+    coordinates.append(outer.rbegin(), outer.rend());
+    NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+        b, loc, sharedPointer(add(stage, i32(half * ring.halfBytes))),
+        tensorMaps.lookup(op.getSource()), coordinates, full, ValueRange(),
+        Value(), Value(),
+        NVVM::TMALoadModeAttr::get(b.getContext(), NVVM::TMALoadMode::TILE),
+        b.getBoolAttr(true), NVVM::CTAGroupKindAttr(), Value());
+  }
+  return success();
+}
+
+LogicalResult ThreadLowering::lowerAcquire(tile::AcquireOp op) {
+  const Ring *known = swizzledRing(op.getRing());
+  if (!known || op.getType() != known->tile)
+    return op.emitOpError("expected a ring of swizzled tiles of the result's "
+                          "type");
+  const Ring &ring = *known;
+  Value turn = mapping.lookupOrDefault(op.getTurn());
+  awaitBarrier(ofTurn(ring.full, turn, ring, 8), parityOf(turn, ring));
+  registers[op.getResult()] = {
+      ofTurn(ring.base, turn, ring, ring.stageBytes)};
+  return success();
+}
+
+LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
+  const Ring *known = swizzledRing(op.getRing());
+  if (!known)
+    return op.emitOpError("expected a ring of swizzled tiles");
+  const Ring &ring = *known;
+  Value barrier =
+      ofTurn(ring.empty, mapping.lookupOrDefault(op.getTurn()), ring, 8);
+  Value isFirst =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane, index(0));
+  auto branch = scf::IfOp::create(b, loc, isFirst, false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  NVVM::MBarrierArriveOp::create(
+      b, loc, b.getI64Type(), sharedPointer(barrier), Value(),
+      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Roles
+//===----------------------------------------------------------------------===//
+
+LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
+  if (!rolesBegun) {
+    // Barriers and zeros are visible to all, and to the copy engine.
+    rolesBegun = true;
+    NVVM::FenceMbarrierInitOp::create(b, loc);
+    NVVM::FenceProxyOp::create(
+        b, loc,
+        NVVM::ProxyKindAttr::get(b.getContext(),
+                                 NVVM::ProxyKind::async_shared),
+        NVVM::SharedSpaceAttr::get(b.getContext(),
+                                   NVVM::SharedSpace::shared_cta));
+    NVVM::Barrier0Op::create(b, loc);
+  }
+  bool producer = op.getKind() == "producer";
+  Value mine = arith::CmpIOp::create(b, loc,
+                                     producer ? arith::CmpIPredicate::uge
+                                              : arith::CmpIPredicate::ult,
+                                     warp, index(warps));
+  auto branch = scf::IfOp::create(b, loc, mine, false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  if (op.getRegisters())
+    NVVM::SetMaxRegisterOp::create(
+        b, loc, b.getI32IntegerAttr(op.getRegisters()),
+        NVVM::SetMaxRegisterActionAttr::get(
+            b.getContext(), producer ? NVVM::SetMaxRegisterAction::decrease
+                                     : NVVM::SetMaxRegisterAction::increase));
+  if (producer) {
+    Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                        thread, index(32 * warps));
+    auto one = scf::IfOp::create(b, loc, first, false);
+    b.setInsertionPointToStart(one.thenBlock());
+    return lowerBlock(&op.getBody().front());
+  }
+  return lowerBlock(&op.getBody().front());
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+/// All steps of a product in one asm statement, so that nothing comes between
+/// the wgmma of a group (ptxas C7514). A is in registers; B is described by an
+/// address, K-major for lhs x rhs^T and MN-major for lhs x rhs.
+LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
+  RankedTensorType type = tileOf(op.getResult()), rhsType = tileOf(op.getRhs());
+  if (kindOf(op.getLhs()) != "lhs" || op.getTransposeLhs() || op.getAcc())
+    return op.emitOpError("expected a lhs in registers and no accumulator "
+                          "beside a swizzled rhs");
+  int64_t columns = type.getDimSize(1), count = columns / 2;
+  int64_t depth = tileOf(op.getLhs()).getDimSize(1), steps = ceilDiv(depth, 16);
+  int64_t halfBytes = paddedRows(rhsType) * 128;
+  bool transposed = op.getTransposeRhs();
+  if (!transposed && (columns != 64 || op.getRhsOffset() % 64))
+    return op.emitOpError("expected outputs of 64 channels, got ") << columns;
+  StringRef element = rhsType.getElementType().isBF16() ? "bf16" : "f16";
+
+  // Shared memory descriptor: address / 16 in bits 0-13, distance of groups of
+  // 8 rows (1024 bytes) / 16 in bits 32-45, 128-byte swizzle in bit 62.
+  constexpr int64_t fixed = (int64_t(1) << 62) | (int64_t(1024 >> 4) << 32) |
+                            (int64_t(1) << 16);
+  Value address = at(op.getRhs(), 0);
+  Value sixteenths = arith::ShRUIOp::create(
+      b, loc, arith::AndIOp::create(b, loc, address, i32(0x3FFFF)), i32(4));
+  Value descriptor = arith::OrIOp::create(
+      b, loc, arith::ExtUIOp::create(b, loc, b.getI64Type(), sixteenths),
+      arith::ConstantIntOp::create(b, loc, fixed, 64));
+
+  Registers lhs = all(op.getLhs());
+  lhs.resize(steps * 4);
+  SmallVector<Value> operands;
+  std::string text = "{\n.reg .pred first, more;\n.reg .b64 d;\n"
+                     "setp.ne.b32 first, 0, 0;\nsetp.eq.b32 more, 0, 0;\n"
+                     "wgmma.fence.sync.aligned;\n";
+  llvm::raw_string_ostream os(text);
+  std::string constraints;
+  llvm::raw_string_ostream cs(constraints);
+  std::string results;
+  for (int64_t i = 0; i < count; ++i) {
+    results += (i ? ", $" : "$") + std::to_string(i);
+    cs << "=&f,";
+  }
+  int64_t descriptorAt = count + 4 * steps;
+  Value zero;
+  for (int64_t s = 0; s < steps; ++s) {
+    int64_t offset;
+    if (transposed) // 16 channels of all rows
+      offset = s / 4 * halfBytes + s % 4 * 32;
+    else // 16 rows of 64 channels
+      offset = op.getRhsOffset() / 64 * halfBytes + s * 2048;
+    os << "add.s64 d, $" << descriptorAt << ", " << (offset >> 4) << ";\n"
+       << "wgmma.mma_async.sync.aligned.m64n" << columns << "k16.f32."
+       << element << "." << element << " {" << results << "}, {";
+    for (int64_t r = 0; r < 4; ++r) {
+      Value &v = lhs[s * 4 + r];
+      if (!v) // behind a last step of 8 columns
+        v = zero ? zero : (zero = i32(0));
+      operands.push_back(v);
+      os << (r ? ", $" : "$") << count + s * 4 + r;
+      cs << "r,";
+    }
+    os << "}, d, " << (s ? "more" : "first") << ", 1, 1, "
+       << (transposed ? 0 : 1) << ";\n";
+  }
+  os << "wgmma.commit_group.sync.aligned;\n}";
+  cs << "l";
+  operands.push_back(descriptor);
+  SmallVector<Type> types(count, b.getF32Type());
+  auto product = LLVM::InlineAsmOp::create(
+      b, loc, LLVM::LLVMStructType::getLiteral(b.getContext(), types), operands,
+      b.getStringAttr(text), b.getStringAttr(constraints),
+      /*has_side_effects=*/b.getUnitAttr(), UnitAttr(),
+      LLVM::TailCallKindAttr::get(b.getContext(), LLVM::TailCallKind::None),
+      LLVM::AsmDialectAttr(), ArrayAttr());
+  Registers acc;
+  for (int64_t i = 0; i < count; ++i)
+    acc.push_back(
+        LLVM::ExtractValueOp::create(b, loc, product->getResult(0), i));
+  registers[op.getResult()] = acc;
+  products += steps;
+  return success();
+}
+
+/// The wait takes the accumulators in and gives them out, so that no use of
+/// them can come before it.
+void ThreadLowering::lowerAwait(tile::AwaitOp op) {
+  Registers acc = all(op.getProduct());
+  std::string constraints;
+  for (size_t i = 0; i < acc.size(); ++i)
+    constraints += "=f,";
+  for (size_t i = 0; i < acc.size(); ++i)
+    constraints += std::to_string(i) + (i + 1 < acc.size() ? "," : "");
+  SmallVector<Type> types(acc.size(), b.getF32Type());
+  auto wait = LLVM::InlineAsmOp::create(
+      b, loc, LLVM::LLVMStructType::getLiteral(b.getContext(), types), acc,
+      b.getStringAttr("wgmma.wait_group.sync.aligned " +
+                      std::to_string(op.getPending()) + ";"),
+      b.getStringAttr(constraints), b.getUnitAttr(), UnitAttr(),
+      LLVM::TailCallKindAttr::get(b.getContext(), LLVM::TailCallKind::None),
+      LLVM::AsmDialectAttr(), ArrayAttr());
+  Registers out;
+  for (size_t i = 0; i < acc.size(); ++i)
+    out.push_back(LLVM::ExtractValueOp::create(b, loc, wait->getResult(0), i));
+  registers[op.getResult()] = out;
+}

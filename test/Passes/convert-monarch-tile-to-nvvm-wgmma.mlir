@@ -1,0 +1,80 @@
+// How a kernel of kind wgmma lowers: tensor maps, barriers, roles, products.
+// RUN: monarch-opt %s --convert-monarch-tile-to-nvvm --split-input-file --verify-diagnostics | FileCheck %s
+
+#key = affine_map<(d0, d1) -> (0, 0, d0, d1, 0)>
+#row = affine_map<(d0, d1) -> (0, 0, 0, d0 + d1, 0)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+#lhs = #monarch_tile.layout<lhs, warps = 4>
+#acc = #monarch_tile.layout<acc, warps = 4>
+
+// The key's tensor map follows its pointer; a producer warpgroup beside the
+// consumers' four warps. 2 stages of 2 halves of 32 rows of 128 bytes, then two
+// barriers a stage.
+// CHECK-LABEL: llvm.func @kernel
+// CHECK-SAME: %[[KEY:.+]]: !llvm.ptr<1>, %[[MAP:.+]]: !llvm.ptr {llvm.align = 64 : i64, llvm.byval = !llvm.array<128 x i8>, nvvm.grid_constant}, %
+// CHECK-SAME: monarch.shared_bytes = 16416 : i64
+// CHECK-SAME: nvvm.reqntid = array<i32: 256, 1, 1>
+func.func @kernel(%q: memref<1x1x1x64x1x128xbf16>, %k: memref<1x1x4x20x1x128xbf16>, %m: memref<?x64x1x1x64xbf16>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.forall (%bh) in (%n) {
+    // Rows 20 to 31 of a stage are never copied to: zero once.
+    // CHECK: scf.for
+    // CHECK: llvm.store %{{.*}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
+    // CHECK: nvvm.mbarrier.init
+    // CHECK: nvvm.mbarrier.init
+    %ring = monarch_tile.alloc_ring : <2, tensor<24x128xbf16, #swizzled>>
+    // CHECK: nvvm.fence.mbarrier.init
+    // CHECK: nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>, space = #nvvm.shared_space<cta>}
+    // CHECK: nvvm.barrier0
+    // One thread: wait for the release, expect 2 halves of 20 rows, copy both.
+    // CHECK: arith.cmpi uge
+    // CHECK: scf.if
+    // CHECK: nvvm.setmaxregister decrease 24
+    // CHECK: scf.for
+    // CHECK: nvvm.mbarrier.try_wait.parity
+    // CHECK: nvvm.mbarrier.arrive.expect_tx %{{.*}}, %c5120_i32
+    // CHECK-COUNT-2: nvvm.cp.async.bulk.tensor.shared.cluster.global %{{.*}}, %[[MAP]], %{{.*}}, box
+    monarch_tile.role "producer" registers 24 {
+      scf.for %c = %c0 to %n step %c1 {
+        monarch_tile.copy_bulk %k[%c] box [1, 1, 20, 1, 64] to %ring[%c] {map = #key} : memref<1x1x4x20x1x128xbf16> -> <2, tensor<24x128xbf16, #swizzled>>
+      }
+    }
+    // CHECK: nvvm.setmaxregister increase 240
+    // CHECK: nvvm.mbarrier.try_wait.parity
+    // 8 steps of 16 channels, keys K-major; no step comes between.
+    // CHECK: llvm.inline_asm has_side_effects {{.*}}wgmma.fence{{.*}}m64n24k16.f32.bf16.bf16 {{.*}}first, 1, 1, 0;{{.*}}more, 1, 1, 0;{{.*}}wgmma.commit_group
+    // CHECK: llvm.inline_asm has_side_effects {{.*}}"wgmma.wait_group.sync.aligned 0;", "=f,=f,=f,=f,=f,=f,=f,=f,=f,=f,=f,=f,0,1,2
+    // 2 steps of 16 keys, the second half's channels, MN-major.
+    // CHECK: llvm.inline_asm has_side_effects {{.*}}m64n64k16.f32.bf16.bf16 {{.*}}first, 1, 1, 1;
+    // The release is one arrival a warp.
+    // CHECK: nvvm.mbarrier.arrive
+    monarch_tile.role "consumer" registers 240 {
+      %a = monarch_tile.load %q[%c0] {in_bounds = array<i1: true, true, true, true, true>, map = #row} : memref<1x1x1x64x1x128xbf16> -> tensor<64x128xbf16, #lhs>
+      scf.for %c = %c0 to %n step %c1 {
+        %t = monarch_tile.acquire %ring[%c] : <2, tensor<24x128xbf16, #swizzled>> -> tensor<24x128xbf16, #swizzled>
+        %s = monarch_tile.dot %a, %t transposed_rhs : tensor<64x128xbf16, #lhs>, tensor<24x128xbf16, #swizzled> -> tensor<64x24xf32, #acc>
+        %w = monarch_tile.await %s pending 0 : tensor<64x24xf32, #acc>
+        %h = arith.truncf %w : tensor<64x24xf32, #acc> to tensor<64x24xbf16, #acc>
+        %p = monarch_tile.convert_layout %h : tensor<64x24xbf16, #acc> -> tensor<64x24xbf16, #lhs>
+        %o = monarch_tile.dot %p, %t {rhs_offset = 64 : i64} : tensor<64x24xbf16, #lhs>, tensor<24x128xbf16, #swizzled> -> tensor<64x64xf32, #acc>
+        %x = monarch_tile.await %o pending 0 : tensor<64x64xf32, #acc>
+        monarch_tile.release %ring[%c] : <2, tensor<24x128xbf16, #swizzled>>
+      }
+    }
+  }
+  return
+}
+
+// -----
+
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+func.func @width(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  scf.forall (%bh) in (%n) {
+    // expected-error @below {{expected a swizzled tile of 16-bit elements and a multiple of 64 channels}}
+    %ring = monarch_tile.alloc_ring : <2, tensor<24x32xbf16, #swizzled>>
+  }
+  return
+}

@@ -1,0 +1,81 @@
+// RUN: monarch-opt %s --monarch-tile-specialize-warps --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: monarchc --grid=3,4,40 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PLAN
+
+// The launch plan learns the box of each tensor map: frame, row, token, head, channel.
+// PLAN: {box = array<i64: 1, 1, 40, 1, 64>, buffer = "key", offset = 0 : i64}, {box = array<i64: 1, 1, 40, 1, 64>, buffer = "value", offset = 0 : i64}
+
+#key = affine_map<(d0, d1, d2) -> (0, d0, d1, d2, 0)>
+#row = affine_map<(d0, d1) -> (0, d0, 0, d1, 0)>
+#next = affine_map<(d0) -> (d0 * 2)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 12>
+#lhs = #monarch_tile.layout<lhs, warps = 12>
+#acc = #monarch_tile.layout<acc, warps = 12>
+
+// CHECK-LABEL: func.func @loop
+// CHECK: scf.forall
+// CHECK: %[[RING:.+]] = monarch_tile.alloc_ring : <3, tensor<56x128xbf16, #swizzled>>
+// One warpgroup starts the copies; what an address is made of is made again.
+// CHECK: monarch_tile.role "producer" registers 32 {
+// CHECK-NEXT: scf.for %[[TURN:.+]] = %{{.*}} to %{{.*}} step
+// CHECK-NEXT: %[[AT:.+]] = affine.apply #{{.*}}(%[[TURN]])
+// CHECK-NEXT: monarch_tile.copy_bulk %{{.*}}[%[[AT]], %{{.*}}] box [1, 1, 52, 1, 64] to %[[RING]][%[[TURN]]]
+// The others wait for them, and give a stage back after its last use.
+// CHECK: monarch_tile.role "consumer" registers 160 {
+// CHECK: monarch_tile.load {{.*}} -> tensor<192x128xbf16, #lhs>
+// CHECK: scf.for %[[C:.+]] =
+// CHECK: %[[K:.+]] = monarch_tile.acquire %[[RING]][%[[C]]]
+// CHECK-NEXT: monarch_tile.dot %{{.*}}, %[[K]] transposed_rhs
+// CHECK-NEXT: monarch_tile.dot
+// CHECK-NEXT: monarch_tile.release %[[RING]][%[[C]]]
+func.func @loop(%q: memref<1x3x4x52x1x128xbf16>, %k: memref<1x3x4x52x1x128xbf16>, %p: tensor<192x56xbf16, #lhs>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 3, chunk = 64, element = bf16>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c52 = arith.constant 52 : index
+  scf.forall (%i) in (%n) {
+    %a = monarch_tile.load %q[%i] {in_bounds = array<i1: true, true, true, true, true>, map = #row} : memref<1x3x4x52x1x128xbf16> -> tensor<192x128xbf16, #lhs>
+    scf.for %c = %c0 to %n step %c1 {
+      %at = affine.apply #next(%c)
+      %t = monarch_tile.load %k[%at, %i] limit %c52 {in_bounds = array<i1: true, true, true, true, true>, map = #key} : memref<1x3x4x52x1x128xbf16> -> tensor<56x128xbf16, #swizzled>
+      %s = monarch_tile.dot %a, %t transposed_rhs : tensor<192x128xbf16, #lhs>, tensor<56x128xbf16, #swizzled> -> tensor<192x56xf32, #acc>
+      %o = monarch_tile.dot %p, %t : tensor<192x56xbf16, #lhs>, tensor<56x128xbf16, #swizzled> -> tensor<192x64xf32, #acc>
+    }
+  }
+  return
+}
+
+// -----
+
+#key = affine_map<(d0, d1) -> (0, 0, d0, d1, 0)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 8>
+#lhs = #monarch_tile.layout<lhs, warps = 8>
+#acc = #monarch_tile.layout<acc, warps = 8>
+
+// A single key tile has no loop: its turn is 0. Two consumers get 240 registers.
+// CHECK-LABEL: func.func @straight
+// CHECK: monarch_tile.role "producer" registers 24 {
+// CHECK-NEXT: monarch_tile.copy_bulk %{{.*}} to %{{.*}}[%c0
+// CHECK: monarch_tile.role "consumer" registers 240 {
+// CHECK: monarch_tile.acquire %{{.*}}[%c0
+func.func @straight(%k: memref<1x1x4x40x1x128xbf16>, %a: tensor<128x128xbf16, #lhs>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 128, columns = 40, warps = 8, stages = 2, chunk = 64, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    %t = monarch_tile.load %k[%i] {in_bounds = array<i1: true, true, true, true, true>, map = #key} : memref<1x1x4x40x1x128xbf16> -> tensor<40x128xbf16, #swizzled>
+    %s = monarch_tile.dot %a, %t transposed_rhs : tensor<128x128xbf16, #lhs>, tensor<40x128xbf16, #swizzled> -> tensor<128x40xf32, #acc>
+  }
+  return
+}
+
+// -----
+
+// Rows that cross from one line of the grid to the next are no box.
+#key = affine_map<(d0, d1) -> (0, d0, d1 floordiv 20, d1 mod 20, 0)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+func.func @no_box(%k: memref<1x3x4x20x1x64xbf16>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 40, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    // expected-error @below {{expected rows along one axis for a bulk copy}}
+    %t = monarch_tile.load %k[%i] {in_bounds = array<i1: true, true, true, true, true>, map = #key} : memref<1x3x4x20x1x64xbf16> -> tensor<40x64xbf16, #swizzled>
+  }
+  return
+}
