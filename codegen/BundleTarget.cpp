@@ -25,8 +25,9 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
            << targetAttrName << "'";
   TargetImage image;
   image.arch = target.getChip().str();
+  image.slabsPerHead = plan->slabsPerHead;
   for (const LaunchPlan::Workspace &ws : plan->workspaces)
-    image.workspaces.push_back({ws.name, ws.bytesPerHead});
+    image.workspaces.push_back({ws.name, ws.bytesPerSlab});
   for (const LaunchPlan::Launch &launch : plan->launches) {
     auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(launch.kernel);
     if (!function)

@@ -62,6 +62,7 @@ FailureOr<LaunchPlan> monarch::readLaunchPlan(ModuleOp module) {
   LaunchPlan plan;
   plan.batch = read.integer(attr, "batch", planAttrName, 1);
   plan.heads = read.integer(attr, "heads", planAttrName, 1);
+  plan.slabsPerHead = read.integer(attr, "slabs_per_head", planAttrName, 1);
   if (auto geometry = attr.getAs<GeometryAttr>("geometry"))
     plan.maxKeyFrames = geometry.getValue().keyFrames;
   else
@@ -72,7 +73,7 @@ FailureOr<LaunchPlan> monarch::readLaunchPlan(ModuleOp module) {
   for (DictionaryAttr ws : read.list(attr, "workspaces", planAttrName)) {
     plan.workspaces.push_back(
         {read.text(ws, "name", "a workspace"),
-         read.integer(ws, "bytes_per_head", "a workspace", 1)});
+         read.integer(ws, "bytes_per_slab", "a workspace", 1)});
     known.insert(plan.workspaces.back().name);
   }
   for (DictionaryAttr launch : read.list(attr, "launches", planAttrName)) {

@@ -42,11 +42,12 @@ struct Address {
 /// One kernel under construction.
 class Kernel {
 public:
-  Kernel(KernelOp op, func::FuncOp function, OpBuilder &b,
+  Kernel(KernelOp op, func::FuncOp function, OpBuilder &b, int64_t slabPairs,
          const llvm::DenseMap<Value, Buffer> &buffers,
          const llvm::StringMap<Value> &args)
-      : op(op), function(function), b(b), loc(op.getLoc()), buffers(buffers),
-        args(args), schedule(*op.getSchedule()) {
+      : op(op), function(function), b(b), loc(op.getLoc()),
+        slabPairs(slabPairs), buffers(buffers), args(args),
+        schedule(*op.getSchedule()) {
     m = schedule.getRows();
     n = schedule.getColumns();
     element = schedule.getElement();
@@ -196,8 +197,13 @@ private:
           dest, rows);
   }
 
-  /// Opens the scf.forall over (batch*head, dims...) and returns its indices.
+  /// Opens the scf.forall over (slab, dims...) and returns its indices.
   SmallVector<Value> open(ArrayRef<int64_t> dims);
+  int64_t pairCount() const { return g.queryTiles() * g.b2(); }
+  /// Pair of the whole head that pair `local` of the slab is.
+  Value inHead(Value local) {
+    return firstPair ? apply(map(2, {d(0) + d(1)}), {firstPair, local}) : local;
+  }
   Value arg(Value v) { return args.lookup(buffers.find(v)->second.name); }
   void setProblem(Operation *step);
 
@@ -205,6 +211,7 @@ private:
   func::FuncOp function;
   OpBuilder &b;
   Location loc;
+  int64_t slabPairs;
   const llvm::DenseMap<Value, Buffer> &buffers;
   const llvm::StringMap<Value> &args;
   ScheduleAttr schedule;
@@ -214,7 +221,8 @@ private:
   Geometry g;
   int64_t heads = 0, causal = 0, causalOffset = 0;
   Value keyFrames; ///< run-time count, or null
-  Value bh, batch, head;
+  Value slab, batch, head;
+  Value firstPair; ///< of the slab, null where a head is one slab
 };
 
 //===----------------------------------------------------------------------===//
@@ -291,8 +299,8 @@ Address Kernel::linearTokens(ArrayRef<Value> operands, AffineExpr frame,
           Value()};
 }
 
-/// Rows of an intermediate [bh, P/group, NK, group(, D)]; the first operand is
-/// bh.
+/// Rows of an intermediate [slab, P/group, NK, group(, D)]; the first operand is
+/// the slab, `pair` counts from its start.
 Address Kernel::factorRows(ArrayRef<Value> operands, AffineExpr pair,
                            AffineExpr key, Value limit) {
   int64_t group = pairGroup(schedule);
@@ -420,17 +428,20 @@ Value Kernel::entropyTerm(Value max, Value sum, Value entropy) {
 //===----------------------------------------------------------------------===//
 
 SmallVector<Value> Kernel::open(ArrayRef<int64_t> dims) {
-  SmallVector<OpFoldResult> bounds = {args.lookup("bh_count")};
+  SmallVector<OpFoldResult> bounds = {args.lookup("slab_count")};
   for (int64_t x : dims)
     bounds.push_back(b.getIndexAttr(x));
   auto forall =
       scf::ForallOp::create(b, loc, bounds, ValueRange(), std::nullopt);
   b.setInsertionPointToStart(forall.getBody());
   auto indices = llvm::to_vector_of<Value>(forall.getInductionVars());
-  bh = indices[0];
-  Value global = arith::AddIOp::create(b, loc, bh, args.lookup("bh_begin"));
-  batch = apply(map(1, {d(0).floorDiv(heads)}), {global});
-  head = apply(map(1, {d(0) % heads}), {global});
+  slab = indices[0];
+  Value global = arith::AddIOp::create(b, loc, slab, args.lookup("slab_begin"));
+  int64_t slabs = ceilDiv(pairCount(), slabPairs);
+  batch = apply(map(1, {d(0).floorDiv(heads * slabs)}), {global});
+  head = apply(map(1, {d(0).floorDiv(slabs) % heads}), {global});
+  if (slabs > 1)
+    firstPair = apply(map(1, {d(0) % slabs * slabPairs}), {global});
   return SmallVector<Value>(ArrayRef<Value>(indices).drop_front());
 }
 
@@ -441,13 +452,14 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
   bool oneTile = r ? r.getSoftmax() != "online" && g.b2() <= n : g.b2() <= n;
   Value cLDest =
       r ? (r.getCL() ? arg(r.getCL()) : Value()) : arg(step->getResult(0));
-  int64_t pairs = g.queryTiles() * g.b2(), b2 = g.b2(), b1 = g.b1();
+  int64_t pairs = pairCount(), b2 = g.b2(), b1 = g.b1();
   double scale = step.getScale().convertToDouble() * log2e;
 
   // Row k is the fastest index: programs side by side write neighbouring rows
   // of the intermediate.
-  SmallVector<Value> program = open({ceilDiv(pairs, m), b1});
-  Value m0 = apply(map(1, {d(0) * m}), {program[0]}), k = program[1];
+  SmallVector<Value> program = open({ceilDiv(slabPairs, m), b1});
+  Value local = apply(map(1, {d(0) * m}), {program[0]}), k = program[1];
+  Value m0 = inHead(local);
   Value rowLimit;
   if (pairs % m)
     rowLimit = apply(map(1, {pairs - d(0)}), {m0});
@@ -475,7 +487,7 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
 
   Value rowScale;
   if (state) {
-    Address at = factorRows({bh, m0, kk}, d(1) + d(3), d(2), rowLimit);
+    Address at = factorRows({slab, local, kk}, d(1) + d(3), d(2), rowLimit);
     q = load(state, at, m, element);
     Value weight = load(arg(step.getStateWeight()), at, m, b.getF32Type());
     double floor = step.getTemperatureFloor().convertToDouble();
@@ -517,7 +529,7 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
   };
 
   Address aLRows =
-      factorRows({bh, m0, kk}, d(1) + d(3), d(2), rowLimit);
+      factorRows({slab, local, kk}, d(1) + d(3), d(2), rowLimit);
   if (oneTile) {
     Value keyTile, valueTile;
     Value x = scores(index(0), keyTile, valueTile);
@@ -587,10 +599,11 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
 }
 
 LogicalResult Kernel::buildL(LStepOp step) {
-  int64_t pairs = g.queryTiles() * g.b2(), b1 = g.b1(), b2 = g.b2();
+  int64_t pairs = pairCount(), b1 = g.b1(), b2 = g.b2();
   double scale = step.getScale().convertToDouble() * log2e;
-  SmallVector<Value> program = open({pairs, ceilDiv(b1, m)});
-  Value pair = program[0], i0 = apply(map(1, {d(0) * m}), {program[1]});
+  SmallVector<Value> program = open({slabPairs, ceilDiv(b1, m)});
+  Value local = program[0], pair = inHead(local);
+  Value i0 = apply(map(1, {d(0) * m}), {program[1]});
   Value keys = arg(step.getAL()), bias = arg(step.getCL()),
         values = arg(step.getY());
   int64_t dv = cast<MemRefType>(values.getType()).getShape().back();
@@ -599,10 +612,20 @@ LogicalResult Kernel::buildL(LStepOp step) {
                         d(2) % b2, /*isQuery=*/true);
   if (b1 % m)
     rows.limit = apply(map(1, {b1 - d(0)}), {i0});
-  Value q = load(arg(step.getQuery()), rows, m, element);
-
   Value count =
       apply(map(1, {d(0) * b1}), {visibleTiles(pair, /*lastOfRows=*/false)});
+  if (pairs % slabPairs) {
+    // The last slab of a head has places for more pairs than there are: their
+    // programs read no key and store nothing.
+    Value exists = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                                         pair, index(pairs));
+    auto ifExists = [&](Value v) {
+      return arith::SelectOp::create(b, loc, exists, v, index(0));
+    };
+    rows.limit = ifExists(rows.limit ? rows.limit : index(m));
+    count = ifExists(count);
+  }
+  Value q = load(arg(step.getQuery()), rows, m, element);
   bool fixed = !keyFrames && !causal;
   bool ragged = !fixed || (g.keyTiles() * b1) % n != 0;
   auto loop = scf::ForOp::create(b, loc, index(0), count, index(n),
@@ -614,7 +637,7 @@ LogicalResult Kernel::buildL(LStepOp step) {
     Value limit;
     if (ragged)
       limit = arith::SubIOp::create(b, loc, count, kk);
-    Address at = factorRows({bh, pair, kk}, d(1), d(2) + d(3), limit);
+    Address at = factorRows({slab, local, kk}, d(1), d(2) + d(3), limit);
     Value keyTile = load(keys, at, n, element);
     Value valueTile = load(values, at, n, element);
     Value biasTile = load(bias, at, n, b.getF32Type());
@@ -628,7 +651,7 @@ LogicalResult Kernel::buildL(LStepOp step) {
 }
 
 LogicalResult Kernel::buildRedistribute(RedistributeOp step) {
-  int64_t pairs = g.queryTiles() * g.b2(), b1 = g.b1(), b2 = g.b2();
+  int64_t pairs = pairCount(), b1 = g.b1(), b2 = g.b2();
   if (b1 > m)
     return step.emitOpError() << "expected a schedule with all " << b1
                               << " block rows in one tile, got " << m;
@@ -647,7 +670,7 @@ LogicalResult Kernel::buildRedistribute(RedistributeOp step) {
 
   auto scores = [&](Value kk, Address &at) {
     Value limit = arith::SubIOp::create(b, loc, count, kk);
-    at = factorRows({bh, pair, kk}, d(1), d(2) + d(3), limit);
+    at = factorRows({slab, pair, kk}, d(1), d(2) + d(3), limit);
     Value keyTile = load(keys, at, n, element);
     Value biasTile = load(bias, at, n, b.getF32Type());
     Value x = biasedScores(q, keyTile, biasTile, scale);
@@ -786,7 +809,8 @@ Extents monarch::viewExtents(const Geometry &g, int64_t frames) {
 
 LogicalResult
 monarch::buildPrograms(KernelOp kernel, func::FuncOp function, OpBuilder &b,
+                       int64_t slabPairs,
                        const llvm::DenseMap<Value, Buffer> &buffers,
                        const llvm::StringMap<Value> &args) {
-  return Kernel(kernel, function, b, buffers, args).build();
+  return Kernel(kernel, function, b, slabPairs, buffers, args).build();
 }

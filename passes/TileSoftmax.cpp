@@ -46,7 +46,10 @@ public:
         b.getNamedAttr("workspaces", b.getArrayAttr(workspaces)),
         b.getNamedAttr("launches", b.getArrayAttr(launches)),
         b.getNamedAttr("batch", b.getI64IntegerAttr(batch)),
-        b.getNamedAttr("heads", b.getI64IntegerAttr(heads))};
+        b.getNamedAttr("heads", b.getI64IntegerAttr(heads)),
+        b.getNamedAttr("slabs_per_head",
+                       b.getI64IntegerAttr(ceilDiv(
+                           g.queryTiles() * g.b2(), slabPairs)))};
     if (geometry)
       plan.push_back(b.getNamedAttr("geometry", geometry));
     module->setAttr(planAttrName, b.getDictionaryAttr(plan));
@@ -56,6 +59,7 @@ public:
 
 private:
   LogicalResult assignBuffers();
+  void chooseSlabs();
   LogicalResult buildKernel(KernelOp kernel, SmallVectorImpl<Attribute> &out);
   void addArgument(StringRef name, Value v, bool isKeySide,
                    bool isMask = false);
@@ -70,8 +74,22 @@ private:
   GeometryAttr geometry;
   Geometry g;
   int64_t batch = 0, heads = 0;
+  int64_t slabPairs = 0;
   bool dynamicFrames = false;
 };
+
+/// How the pairs of a head are cut into slabs, the unit in which launches are
+/// grouped to fit a workspace: on a GPU the rows of one program of R, else all
+/// pairs of the head.
+void Entry::chooseSlabs() {
+  slabPairs = g.queryTiles() * g.b2();
+  entry.walk([&](RStepOp r) {
+    auto kernel = r->getParentOfType<KernelOp>();
+    if (kernel && kernel.getSchedule() &&
+        kernel.getSchedule()->getKind() != "host")
+      slabPairs = std::min<int64_t>(slabPairs, kernel.getSchedule()->getRows());
+  });
+}
 
 /// A tensor [B, N, heads, D] as [B, F, H, W, heads, D] with free strides, or a
 /// mask [B, N] as [B, F, H, W].
@@ -101,7 +119,7 @@ void Entry::addArgument(StringRef name, Value v, bool isKeySide, bool isMask) {
                            b.getNamedAttr("type", TypeAttr::get(tensor))}));
 }
 
-/// One workspace per (batch, head) for factors that are used together: their
+/// One workspace per slab for factors that are used together: their
 /// rows lie side by side, so a key and its value are one piece of memory. Pairs
 /// come in groups, [P/group, NK, group].
 LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
@@ -116,11 +134,11 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
     row += channels(v);
   auto first = cast<RankedTensorType>(values[0].getType());
   int64_t group = pairGroup(schedule);
-  int64_t pairs = first.getDimSize(2), keys = first.getDimSize(3);
+  int64_t pairs = slabPairs, keys = first.getDimSize(3);
   double size = double(roundUp(pairs, group)) * keys * row * 4;
   if (size > double(int64_t(1) << 50))
     return entry.emitError("G1: expected a workspace of at most 2^50 bytes a "
-                           "head, got ")
+                           "slab, got ")
            << pairs << " pairs of " << keys << " keys of " << row
            << " channels";
   int64_t groups = ceilDiv(pairs, group), groupStride = keys * group * row;
@@ -146,7 +164,7 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
   int64_t bytes = groups * groupStride * (element.getIntOrFloatBitWidth() / 8);
   workspaces.push_back(b.getDictionaryAttr(
       {b.getNamedAttr("name", b.getStringAttr(name)),
-       b.getNamedAttr("bytes_per_head", b.getI64IntegerAttr(bytes))}));
+       b.getNamedAttr("bytes_per_slab", b.getI64IntegerAttr(bytes))}));
   return success();
 }
 
@@ -187,6 +205,7 @@ LogicalResult Entry::assignBuffers() {
   });
   if (!roles.query || !roles.key || !roles.value)
     return entry.emitError("expected steps that read query, key and value");
+  chooseSlabs();
   auto queryType = cast<RankedTensorType>(roles.query.getType());
   batch = queryType.getDimSize(0);
   heads = queryType.getDimSize(2);
@@ -283,7 +302,7 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
   SmallVector<StringRef> scalars;
   if (dynamicFrames)
     scalars.push_back("key_frames");
-  scalars.append({"bh_begin", "bh_count"});
+  scalars.append({"slab_begin", "slab_count"});
   types.append(scalars.size(), b.getIndexType());
 
   b.setInsertionPoint(entry);
@@ -298,7 +317,7 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
   for (StringRef name : scalars)
     args[name] = body->getArgument(i++);
   b.setInsertionPointToStart(body);
-  if (failed(buildPrograms(kernel, function, b, buffers, args)))
+  if (failed(buildPrograms(kernel, function, b, slabPairs, buffers, args)))
     return failure();
   out.push_back(b.getDictionaryAttr(
       {b.getNamedAttr("kernel", b.getStringAttr(kernel.getName())),

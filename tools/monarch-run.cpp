@@ -119,7 +119,7 @@ struct Report {
   std::string target;
   std::vector<double> milliseconds; ///< sorted
   double compileMilliseconds = 0;
-  int64_t workspaceBytes = 0, headsPerGroup = 0;
+  int64_t workspaceBytes = 0, slabsPerGroup = 0;
   bool verified = false;
   ErrorSummary error;
 };
@@ -273,7 +273,7 @@ llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
     return makeError(error);
   report.target = plan->arch();
   report.workspaceBytes = plan->workspaceBytes();
-  report.headsPerGroup = plan->headsPerGroup();
+  report.slabsPerGroup = plan->slabsPerGroup();
   const Geometry &g = p.geometry;
   DeviceBuffer q(*d), k(*d), v(*d), o(*d);
   if (!q.upload(in.query, error) || !k.upload(in.key, error) ||
@@ -531,7 +531,7 @@ int main(int argc, char **argv) {
     }
     if (report->workspaceBytes) {
       o["workspace_bytes"] = report->workspaceBytes;
-      o["heads_per_group"] = report->headsPerGroup;
+      o["slabs_per_group"] = report->slabsPerGroup;
     }
     if (verify) {
       o["relative_error"] = report->error.relative;
@@ -548,9 +548,9 @@ int main(int argc, char **argv) {
                                     report->target,
                                     report->compileMilliseconds);
     if (report->workspaceBytes)
-      llvm::outs() << llvm::formatv("workspace {0:f1} MiB, {1} heads a group\n",
+      llvm::outs() << llvm::formatv("workspace {0:f1} MiB, {1} slabs a group\n",
                                     report->workspaceBytes / 1048576.0,
-                                    report->headsPerGroup);
+                                    report->slabsPerGroup);
     if (!ms.empty())
       llvm::outs() << llvm::formatv(
           "median of {0}: {1:f3} ms (least {2:f3}, most {3:f3}), {4:f2} "

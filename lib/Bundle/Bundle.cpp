@@ -183,10 +183,11 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
     Json workspaces = Json::array();
     for (const WorkspaceImage &w : t.workspaces)
       workspaces.push_back(
-          {{"name", w.name}, {"bytes_per_head", w.bytesPerHead}});
+          {{"name", w.name}, {"bytes_per_slab", w.bytesPerSlab}});
     targets.push_back({{"arch", t.arch},
                        {"kernels", kernels},
                        {"workspaces", workspaces},
+                       {"slabs_per_head", t.slabsPerHead},
                        {"ptx", blob(t.ptx)},
                        {"cubin", blob(t.cubin)},
                        {"ptxas_log", t.ptxasLog}});
@@ -211,9 +212,11 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
 static std::string findFault(const TargetImage &t) {
   if (t.arch.compare(0, 3, "sm_") != 0)
     return "expected a target sm_NN, got '" + t.arch + "'";
+  if (t.slabsPerHead < 1 || t.slabsPerHead > INT32_MAX)
+    return "expected at least one slab a head";
   std::set<std::string> buffers = {"query", "key", "value", "out"};
   for (const WorkspaceImage &w : t.workspaces) {
-    if (w.bytesPerHead < 1 || w.bytesPerHead > int64_t(1) << 50)
+    if (w.bytesPerSlab < 1 || w.bytesPerSlab > int64_t(1) << 50)
       return "workspace '" + w.name + "' has an impossible size";
     buffers.insert(w.name);
   }
@@ -301,7 +304,8 @@ bool monarch::parseBundle(const std::string &bytes, Bundle &bundle,
         t.kernels.push_back(std::move(k));
       }
       for (const Json &jw : jt.at("workspaces"))
-        t.workspaces.push_back({jw.at("name"), jw.at("bytes_per_head")});
+        t.workspaces.push_back({jw.at("name"), jw.at("bytes_per_slab")});
+      t.slabsPerHead = jt.at("slabs_per_head");
       if (std::string wrong = findFault(t); !wrong.empty())
         return fail(wrong);
       t.ptx = blob(jt.at("ptx"));

@@ -37,6 +37,7 @@ struct Loaded {
     load(d.moduleUnload, "cuModuleUnload");
     load(d.moduleGetFunction, "cuModuleGetFunction");
     load(d.funcSetAttribute, "cuFuncSetAttribute");
+    load(d.maxActiveBlocks, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
     load(d.launchKernel, "cuLaunchKernel");
     load(d.memAlloc, "cuMemAlloc_v2");
     load(d.memFree, "cuMemFree_v2");

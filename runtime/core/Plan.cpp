@@ -11,6 +11,8 @@ using namespace monarch;
 
 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES (CUDA Driver API).
 static constexpr int attributeMaxDynamicShared = 8;
+// CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT.
+static constexpr int attributeMultiprocessors = 16;
 
 struct Plan::Impl {
   const CudaDriver *driver = nullptr;
@@ -20,11 +22,14 @@ struct Plan::Impl {
   void *context = nullptr, *module = nullptr;
   std::vector<void *> functions;
   uint64_t workspace = 0;
-  int64_t workspaceBytes = 0, group = 1;
+  int64_t workspaceBytes = 0;
+  int64_t group = 1; ///< slabs that are run together
   int64_t heads = 0; ///< that are run, of the problem's
-  int64_t range = 0; ///< consecutive (batch, head) pairs that are run
+  int64_t range = 0; ///< consecutive slabs that groups are cut from
   std::map<std::string, uint64_t> workspaceAt;
   bool hasTensorMaps = false;
+
+  bool chooseGroup(int64_t most, std::string &error);
 
   ~Impl() {
     if (!context)
@@ -42,7 +47,7 @@ Plan::Plan(std::unique_ptr<Impl> impl) : impl(std::move(impl)) {}
 Plan::~Plan() = default;
 const std::string &Plan::arch() const { return impl->target.arch; }
 int64_t Plan::workspaceBytes() const { return impl->workspaceBytes; }
-int64_t Plan::headsPerGroup() const { return impl->group; }
+int64_t Plan::slabsPerGroup() const { return impl->group; }
 
 std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
                                    const PlanOptions &options,
@@ -92,28 +97,30 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
     for (const KernelArgument &a : k.arguments)
       impl->hasTensorMaps |= !a.box.empty();
   }
-  int64_t perHead = 0;
-  for (const WorkspaceImage &w : impl->target.workspaces)
-    perHead += roundUp(w.bytesPerHead, 256);
   if (options.heads < 0 || options.heads > impl->problem.heads) {
     error = "heads: expected 0.." + std::to_string(impl->problem.heads) +
             ", got " + std::to_string(options.heads);
     return nullptr;
   }
   impl->heads = options.heads ? options.heads : impl->problem.heads;
+  int64_t perSlab = 0;
+  for (const WorkspaceImage &w : impl->target.workspaces)
+    perSlab += roundUp(w.bytesPerSlab, 256);
+  if (perSlab > options.maxWorkspaceBytes) {
+    error = "workspace: expected a limit of at least " +
+            std::to_string(perSlab) + " bytes, what one slab needs, got " +
+            std::to_string(options.maxWorkspaceBytes);
+    return nullptr;
+  }
   // All heads of all batch entries are one range; some of them are one a batch.
-  int64_t total = impl->heads == impl->problem.heads
-                      ? impl->problem.batch * impl->heads
-                      : impl->heads;
-  impl->range = total;
-  impl->group = total;
-  if (perHead)
-    impl->group =
-        std::clamp<int64_t>(options.maxWorkspaceBytes / perHead, 1, total);
-  // Groups of even size: the last one fills the chip as well as the others.
-  impl->group = ceilDiv(total, ceilDiv(total, impl->group));
-  impl->group = std::min<int64_t>(impl->group, 65535); // grid.y
-  impl->workspaceBytes = perHead * impl->group;
+  bool all = impl->heads == impl->problem.heads && !impl->hasTensorMaps;
+  impl->range = (all ? impl->problem.batch : 1) * impl->heads *
+                impl->target.slabsPerHead;
+  int64_t most = perSlab ? options.maxWorkspaceBytes / perSlab : impl->range;
+  most = std::min<int64_t>({most, impl->range, 65535}); // grid.y
+  if (!impl->chooseGroup(most, error))
+    return nullptr;
+  impl->workspaceBytes = perSlab * impl->group;
   if (impl->workspaceBytes &&
       !d->check(d->memAlloc(&impl->workspace, impl->workspaceBytes),
                 ("allocating a workspace of " +
@@ -124,9 +131,42 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
   uint64_t at = impl->workspace;
   for (const WorkspaceImage &w : impl->target.workspaces) {
     impl->workspaceAt[w.name] = at;
-    at += roundUp(w.bytesPerHead, 256) * impl->group;
+    at += roundUp(w.bytesPerSlab, 256) * impl->group;
   }
   return std::unique_ptr<Plan>(new Plan(std::move(impl)));
+}
+
+/// The largest groups leave the fewest launches, but a launch takes whole waves
+/// of blocks: of the sizes up to `most`, the one with the least waves of the
+/// first kernel, R, whose blocks are the largest. A launch more counts as a
+/// tenth of a wave.
+bool Plan::Impl::chooseGroup(int64_t most, std::string &error) {
+  int multiprocessors = 0, handle = 0, blocks = 0;
+  const KernelImage &k = target.kernels.front();
+  if (!driver->check(driver->deviceGet(&handle, device), "cuDeviceGet",
+                     error) ||
+      !driver->check(driver->deviceGetAttribute(
+                         &multiprocessors, attributeMultiprocessors, handle),
+                     "cuDeviceGetAttribute", error) ||
+      !driver->check(driver->maxActiveBlocks(&blocks, functions.front(),
+                                             int(k.threads),
+                                             size_t(k.sharedBytes)),
+                     "cuOccupancyMaxActiveBlocksPerMultiprocessor", error))
+    return false;
+  int64_t slots = std::max<int64_t>(1, int64_t(multiprocessors) * blocks);
+  auto waves = [&](int64_t slabs) { return ceilDiv(slabs * k.programs, slots); };
+  int64_t least = INT64_MAX;
+  for (int64_t size = most; size >= 1; --size) {
+    int64_t launches = ceilDiv(range, size);
+    int64_t cost = 10 * ((launches - 1) * waves(size) +
+                         waves(range - (launches - 1) * size)) +
+                   launches;
+    if (cost < least) {
+      least = cost;
+      group = size;
+    }
+  }
+  return true;
 }
 
 namespace {
@@ -231,18 +271,13 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
     return false;
   int64_t h = g.sequenceTokens ? 1 : g.height;
   int64_t w = g.sequenceTokens ? g.sequenceTokens : g.width;
-  int64_t heads = impl->problem.heads, pairs = impl->problem.batch * heads;
-  for (int64_t first = 0; first < pairs;
-       first += std::max(impl->range, heads)) {
-    // A tensor map is of one batch entry, and so is a group that uses one.
-    auto countOf = [&](int64_t begin) {
-      int64_t count = std::min(impl->group, first + impl->range - begin);
-      return impl->hasTensorMaps ? std::min(count, heads - begin % heads)
-                                 : count;
-    };
+  // Slabs are numbered through all heads of all batch entries.
+  int64_t perEntry = impl->problem.heads * impl->target.slabsPerHead;
+  for (int64_t first = 0; first < impl->problem.batch * perEntry;
+       first += std::max(impl->range, perEntry)) {
     for (int64_t begin = first; begin < first + impl->range;
-         begin += countOf(begin)) {
-      int64_t count = countOf(begin);
+         begin += impl->group) {
+      int64_t count = std::min(impl->group, first + impl->range - begin);
       for (size_t i = 0; i < impl->functions.size(); ++i) {
         const KernelImage &k = impl->target.kernels[i];
         Arguments arguments;
@@ -267,7 +302,7 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
           if (!a.box.empty() &&
               !encode(*d, arguments.addMap(), ref, impl->problem,
                       isKeySide ? frames : g.queryFrames,
-                      begin / impl->problem.heads, a, error))
+                      begin / perEntry, a, error))
             return false;
         }
         if (k.dynamicFrames)

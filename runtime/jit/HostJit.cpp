@@ -81,7 +81,7 @@ llvm::Error HostProgram::Impl::readPlan(ModuleOp module) {
   heads = plan->heads;
   maxKeyFrames = plan->maxKeyFrames;
   for (const LaunchPlan::Workspace &ws : plan->workspaces)
-    workspaces.push_back({ws.name, ws.bytesPerHead});
+    workspaces.push_back({ws.name, ws.bytesPerSlab});
   for (const LaunchPlan::Launch &launch : plan->launches) {
     Launch l;
     l.kernel = launch.kernel;

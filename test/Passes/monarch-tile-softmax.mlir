@@ -8,7 +8,7 @@
 // CHECK: monarch.plan = {
 // CHECK-SAME: arguments = [{name = "query", type = tensor<1x72x2x64xbf16>}, {name = "key"
 // CHECK-SAME: launches = [{arguments = [{buffer = "query", offset = 0 : i64}, {buffer = "key", offset = 0 : i64}, {buffer = "value", offset = 0 : i64}, {buffer = "ws0", offset = 0 : i64}, {buffer = "ws0", offset = 64 : i64}, {buffer = "ws1", offset = 0 : i64}], dynamic_frames = false, kernel = "r_step"}
-// CHECK-SAME: workspaces = [{bytes_per_head = 73728 : i64, name = "ws0"}, {bytes_per_head = 1152 : i64, name = "ws1"}]
+// CHECK-SAME: workspaces = [{bytes_per_slab = 73728 : i64, name = "ws0"}, {bytes_per_slab = 1152 : i64, name = "ws1"}]
 
 // R: rows (a, j) packed at block row k, the query loaded once, key tiles inside.
 // Pairs lie in groups of 8 in the factors: [bh, P/8, NK, 8, D].

@@ -58,7 +58,7 @@ static Bundle example() {
                        128,
                        86016,
                        true,
-                       {{"query", 0}, {"ws0", 256}},
+                       {{"key", 0, {1, 1, 52, 1, 64}}, {"ws0", 256, {}}},
                        {254, 0, 0, 0}});
   t.workspaces.push_back({"ws0", 1 << 20});
   t.ptx = ".version 8.8\n";
@@ -123,8 +123,11 @@ TEST(Bundle, AManifestThatLiesIsRefused) {
 
 TEST(Bundle, TargetForAChip) {
   Bundle b;
-  for (const char *arch : {"sm_80", "sm_89", "sm_90a"})
-    b.targets.push_back({arch, {}, {}, "ptx", "cubin", ""});
+  for (const char *arch : {"sm_80", "sm_89", "sm_90a"}) {
+    b.targets.emplace_back();
+    b.targets.back().arch = arch;
+    b.targets.back().cubin = "cubin";
+  }
   std::string error;
   auto pick = [&](int chip, const char *arch = "") {
     const TargetImage *t = selectTarget(b, arch, chip, error);
@@ -160,8 +163,12 @@ TEST(Bundle, ImpossibleKernelsAreRefused) {
   EXPECT_EQ(refused([](T &t) { t.kernels[0].arguments[1].buffer = "ws7"; }),
             "bundle: kernel 'r_step' wants unknown buffer 'ws7'");
   EXPECT_EQ(
-      refused([](T &t) { t.kernels[0].arguments.resize(9, {"query", 0}); }),
+      refused([](T &t) { t.kernels[0].arguments.resize(9, {"query", 0, {}}); }),
       "bundle: kernel 'r_step' has too many arguments");
-  EXPECT_EQ(refused([](T &t) { t.workspaces[0].bytesPerHead = -1; }),
+  EXPECT_EQ(refused([](T &t) { t.workspaces[0].bytesPerSlab = -1; }),
             "bundle: workspace 'ws0' has an impossible size");
+  EXPECT_EQ(refused([](T &t) { t.kernels[0].arguments[0].box[2] = 257; }),
+            "bundle: kernel 'r_step' wants an impossible box of 'key'");
+  EXPECT_EQ(refused([](T &t) { t.slabsPerHead = 0; }),
+            "bundle: expected at least one slab a head");
 }

@@ -36,7 +36,7 @@ struct Resources {
 struct KernelImage {
   std::string name;
   std::string schedule; ///< as text, for people
-  int64_t programs = 0; ///< blocks for one (batch, head)
+  int64_t programs = 0; ///< blocks for one slab
   int64_t threads = 0, sharedBytes = 0;
   bool dynamicFrames = false; ///< takes key frames as an argument
   std::vector<KernelArgument> arguments;
@@ -45,7 +45,7 @@ struct KernelImage {
 
 struct WorkspaceImage {
   std::string name;
-  int64_t bytesPerHead = 0; ///< for one (batch, head)
+  int64_t bytesPerSlab = 0;
 };
 
 /// The kernels of one target, in launch order.
@@ -53,6 +53,9 @@ struct TargetImage {
   std::string arch; ///< "sm_90a"
   std::vector<KernelImage> kernels;
   std::vector<WorkspaceImage> workspaces;
+  /// A slab is a run of pairs (a, j) of one batch entry and head: the unit in
+  /// which kernels are launched.
+  int64_t slabsPerHead = 1;
   std::string ptx, cubin; ///< cubin is empty without ptxas
   std::string ptxasLog;   ///< warnings, verbatim
 };

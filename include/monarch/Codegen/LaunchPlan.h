@@ -13,7 +13,7 @@ namespace monarch {
 struct LaunchPlan {
   struct Workspace {
     std::string name;
-    int64_t bytesPerHead = 0;
+    int64_t bytesPerSlab = 0;
   };
   struct Argument {
     std::string buffer;
@@ -27,7 +27,7 @@ struct LaunchPlan {
     bool dynamicFrames = false;
     std::vector<Argument> arguments;
   };
-  int64_t batch = 0, heads = 0;
+  int64_t batch = 0, heads = 0, slabsPerHead = 1;
   int64_t maxKeyFrames = 0;
   std::vector<Workspace> workspaces;
   std::vector<Launch> launches;

@@ -323,7 +323,7 @@ def MonarchTileToVector : Pass<"monarch-tile-to-vector", "::mlir::ModuleOp"> {
     Before:
 
     ```mlir
-    func.func @l_step(%query: memref<...>, ..., %bh_begin: index, %bh_count: index) {
+    func.func @l_step(%query: memref<...>, ..., %slab_begin: index, %slab_count: index) {
       scf.forall ... { %p = math.exp2 %x : tensor<32x64xf32> ...
     ```
 

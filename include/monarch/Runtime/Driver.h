@@ -29,6 +29,7 @@ struct CudaDriver {
   Result (*moduleUnload)(Handle);
   Result (*moduleGetFunction)(Handle *, Handle, const char *);
   Result (*funcSetAttribute)(Handle, int, int);
+  Result (*maxActiveBlocks)(int *, Handle, int, size_t);
   Result (*launchKernel)(Handle, unsigned, unsigned, unsigned, unsigned,
                          unsigned, unsigned, unsigned, Handle, void **,
                          void **);

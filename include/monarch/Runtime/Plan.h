@@ -23,8 +23,8 @@ struct PlanOptions {
   /// How many heads of each batch entry to run, 0 for all of the bundle's. The
   /// tensors then hold that many.
   int64_t heads = 0;
-  /// Most bytes of workspace: heads are run in groups that fit it. At least one
-  /// head's workspace is always taken.
+  /// Most bytes of workspace: slabs (rows of attention of one head) are run in
+  /// groups that fit it. Less than one slab needs is refused.
   int64_t maxWorkspaceBytes = int64_t(1) << 30;
 };
 
@@ -44,7 +44,7 @@ public:
 
   const std::string &arch() const;
   int64_t workspaceBytes() const;
-  int64_t headsPerGroup() const; ///< (batch, head) pairs run together
+  int64_t slabsPerGroup() const; ///< run together, 0 without workspace
 
 private:
   struct Impl;
