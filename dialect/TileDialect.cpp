@@ -69,10 +69,11 @@ void LayoutAttr::print(AsmPrinter &printer) const {
 LogicalResult
 LayoutAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                    StringRef kind, int64_t warps) {
-  if (!llvm::is_contained({"shared", "swizzled", "lhs", "acc", "rows", "columns"},
+  if (!llvm::is_contained({"shared", "swizzled", "staged", "lhs", "acc", "rows",
+                           "columns"},
                           kind))
-    return emitError() << "expected layout shared, swizzled, lhs, acc, rows or "
-                          "columns, got '"
+    return emitError() << "expected layout shared, swizzled, staged, lhs, acc, "
+                          "rows or columns, got '"
                        << kind << "'";
   if (warps < 1 || warps > 32)
     return emitError() << "expected warps in 1..32, got " << warps;
@@ -237,7 +238,16 @@ LogicalResult RoleOp::verify() {
   return success();
 }
 
+static LogicalResult verifyEvict(Operation *op, StringRef evict) {
+  if (llvm::is_contained({"normal", "first", "last"}, evict))
+    return success();
+  return op->emitOpError() << "expected evict normal, first or last, got '"
+                           << evict << "'";
+}
+
 LogicalResult CopyBulkOp::verify() {
+  if (failed(verifyEvict(*this, getEvict())))
+    return failure();
   auto memory = cast<MemRefType>(getSource().getType());
   AffineMap map = getMap();
   if (map.getNumSymbols() || map.getNumDims() != getIndices().size() + 1 ||
@@ -256,4 +266,36 @@ LogicalResult CopyBulkOp::verify() {
     if (extent < 1 || extent > 256)
       return emitOpError() << "expected box extents in 1..256, got " << extent;
   return success();
+}
+
+LogicalResult StageOp::verify() {
+  auto value = cast<RankedTensorType>(getValue().getType());
+  RankedTensorType tile = cast<RingType>(getRing().getType()).getTile();
+  int64_t offset = getColumnOffset();
+  if (value.getRank() != 2 || tile.getRank() != 2 ||
+      value.getDimSize(0) != tile.getDimSize(0) || offset < 0 || offset % 32 ||
+      value.getDimSize(1) % 32 ||
+      offset + value.getDimSize(1) > tile.getDimSize(1))
+    return emitOpError() << "expected columns of " << tile
+                         << ", in multiples of 32, got " << value << " at "
+                         << offset;
+  return success();
+}
+
+LogicalResult CopyOutOp::verify() {
+  if (failed(verifyEvict(*this, getEvict())))
+    return failure();
+  auto memory = cast<MemRefType>(getDest().getType());
+  RankedTensorType tile = cast<RingType>(getRing().getType()).getTile();
+  int64_t rank = memory.getRank();
+  auto [strides, offset] = memory.getStridesAndOffset();
+  if (rank < 3 || tile.getRank() != 2 || tile.getDimSize(0) % 16 ||
+      memory.getDimSize(rank - 1) != tile.getDimSize(1) ||
+      memory.getElementType() != tile.getElementType() ||
+      memory.getDimSize(rank - 2) != 8 || strides[rank - 1] != 1 ||
+      strides[rank - 2] != tile.getDimSize(1))
+    return emitOpError() << "expected runs of 8 rows of " << tile
+                         << " that are one piece of memory, got " << memory;
+  return verifyAddress(*this, memory, getMap(), getIndices().size(),
+                       getInBounds(), rank - 1);
 }

@@ -288,6 +288,10 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       .Case<tile::AcquireOp>([&](auto o) { return lowerAcquire(o); })
       .Case<tile::ReleaseOp>([&](auto o) { return lowerRelease(o); })
       .Case<tile::AwaitOp>([&](auto o) { return lowerAwait(o), success(); })
+      .Case<tile::StageOp>([&](auto o) { return lowerStage(o); })
+      .Case<tile::CopyOutOp>([&](auto o) { return lowerCopyOut(o); })
+      .Case<tile::AwaitOutOp>(
+          [&](auto o) { return lowerAwaitOut(o), success(); })
       .Case<scf::ForOp>([&](auto o) { return lowerFor(o); })
       .Case<scf::ForallOp>([&](auto o) { return lowerForall(o); })
       .Case<affine::AffineApplyOp>([&](auto o) {

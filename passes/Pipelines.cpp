@@ -53,6 +53,7 @@ void monarch::buildPipeline(OpPassManager &pm, Level from, Level to, bool gpu) {
       pm.addPass(createMonarchTileAssignLayouts());
       pm.addPass(createMonarchTileSpecializeWarps());
       pm.addPass(createMonarchTileOverlapProducts());
+      pm.addPass(createMonarchTileStageOutputs());
       pm.addPass(createMonarchTilePipeline());
       pm.addPass(createCanonicalizerPass());
     });

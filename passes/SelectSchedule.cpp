@@ -97,8 +97,7 @@ Choice chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
   if (isa<DenseOp>(step))
     c.warps = std::min<int64_t>(c.warps, 4);
   c.rows = 16 * c.warps;
-  // More than 8 warps leave 168 registers a thread.
-  c.columns = c.warps > 8 ? 16 : 32;
+  c.columns = 32;
   c.stages = 3;
   c.chunk = s.valueDim;
   c.why = "keys flattened over key tile and row, one m16 tile a warp";
@@ -120,8 +119,12 @@ Choice chooseWgmma(const Shape &s, TargetAttr target) {
                                            c.columns <= 96 ? 3 : 2);
   c.warps = 4 * warpgroups;
   c.rows = 16 * c.warps;
+  // One stage of keys and values, with its barriers; outputs leave through
+  // shared memory too. More than 4 stages gain nothing (docs/performance.md).
   int64_t stage = roundUp(c.columns, 16) * (s.headDim + s.valueDim) * 2 + 32;
-  c.stages = std::clamp<int64_t>((target.getSharedMemory() - 1024) / stage, 1, 5);
+  int64_t outputs = c.rows * (s.headDim + s.valueDim) * 2;
+  c.stages = std::clamp<int64_t>(
+      (target.getSharedMemory() - 2048 - outputs) / stage, 1, 4);
   c.why = "a row of scores fits one tile, rows packed over (a,j)";
   return c;
 }

@@ -11,6 +11,7 @@
 //   columns [n][e]     column 8n+2c+e
 //   swizzled           the same, of the first half; halves of 64 channels, a
 //                      row 128 bytes, 16-byte chunk q of it at q ^ (r % 8)
+//   staged             one base address; rows as they lie in memory
 //   shared             one base address; row r at r * bytes, 16-byte chunk q of
 //                      it at q ^ (r % 8)
 //
@@ -124,9 +125,15 @@ private:
     Value pointer;        ///< of the row `distance` after `first`, which is
     int64_t distance = 0; ///< the last one asked for
   };
+  Rows makeRows(const Memory &memory, ValueRange indices, Value limit,
+                AffineMap map, ArrayRef<bool> inBounds, Value first,
+                Value offset);
   template <typename Op>
   Rows rowsAt(Op op, const Memory &memory, Value first,
-              Value offset = Value());
+              Value offset = Value()) {
+    return makeRows(memory, op.getIndices(), op.getLimit(), op.getMap(),
+                    op.getInBounds(), first, offset);
+  }
   Place placeOf(Rows &rows, int64_t distance, int64_t most = -1);
   Value pointerAt(const Memory &memory, AffineMap map, ArrayRef<Value> dims);
   Value advance(Value pointer, Value bytes) {
@@ -143,6 +150,7 @@ private:
   }
   Value guardedLoad(const Place &place, Value base, Type type, int64_t offset);
   Value pack(Value low, Value high, Type element);
+  Value vectorOf(ArrayRef<Value> four);
 
   //--- registers ---//
   /// Register i of a tile, formed when first asked for: values are made row by
@@ -178,6 +186,13 @@ private:
   const Ring *swizzledRing(Value ring);
   void lowerAwait(tile::AwaitOp op);
   LogicalResult lowerWgmma(tile::DotOp op);
+  LogicalResult lowerStage(tile::StageOp op);
+  LogicalResult lowerCopyOut(tile::CopyOutOp op);
+  void lowerAwaitOut(tile::AwaitOutOp op);
+  /// The L2 policy of a copy, null for the normal one.
+  Value evictPolicy(StringRef evict);
+  /// The lanes that copy a warp's two runs of 8 rows.
+  Value copiesOut();
   /// Address of a barrier or stage of a turn, and the parity of its phase.
   Value ofTurn(Value first, Value turn, const Ring &ring, int64_t bytes);
   Value parityOf(Value turn, const Ring &ring);

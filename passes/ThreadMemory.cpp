@@ -54,17 +54,18 @@ Value ThreadLowering::pointerAt(const Memory &memory, AffineMap map,
                  mul(offset, arith::ConstantIntOp::create(b, loc, bytes, 64)));
 }
 
-template <typename Op>
-ThreadLowering::Rows ThreadLowering::rowsAt(Op op, const Memory &memory,
-                                            Value first, Value offset) {
+ThreadLowering::Rows
+ThreadLowering::makeRows(const Memory &memory, ValueRange indices, Value limit,
+                         AffineMap map, ArrayRef<bool> inBounds, Value first,
+                         Value offset) {
   Rows rows;
   rows.offset = offset;
   rows.memory = &memory;
-  for (Value v : op.getIndices())
+  for (Value v : indices)
     rows.operands.push_back(mapping.lookupOrDefault(v));
-  rows.limit = op.getLimit() ? mapping.lookupOrDefault(op.getLimit()) : Value();
-  rows.map = op.getMap();
-  rows.inBounds = op.getInBounds();
+  rows.limit = limit ? mapping.lookupOrDefault(limit) : Value();
+  rows.map = map;
+  rows.inBounds = inBounds;
   rows.first = first;
   SmallVector<Value> dims = rows.operands;
   dims.push_back(first);
@@ -190,6 +191,15 @@ Value ThreadLowering::pack(Value low, Value high, Type element) {
   return LLVM::BitcastOp::create(b, loc, b.getI32Type(), v);
 }
 
+/// Four registers as one 16-byte vector.
+Value ThreadLowering::vectorOf(ArrayRef<Value> four) {
+  Value v =
+      LLVM::PoisonOp::create(b, loc, VectorType::get({4}, b.getI32Type()));
+  for (int64_t t = 0; t < 4; ++t)
+    v = LLVM::InsertElementOp::create(b, loc, v, four[t], i32(t));
+  return v;
+}
+
 //===----------------------------------------------------------------------===//
 // Loads and stores
 //===----------------------------------------------------------------------===//
@@ -279,11 +289,7 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
         if (op.getInterleave()) {
           // 4 n-tiles are 32 channels, of which this thread writes 8 together.
           for (int64_t n = 0; n < columns; n += 4) {
-            Value v = LLVM::PoisonOp::create(
-                b, loc, VectorType::get({4}, b.getI32Type()));
-            for (int64_t t = 0; t < 4; ++t)
-              v = LLVM::InsertElementOp::create(b, loc, v, packed(n + t),
-                                                i32(t));
+            Value v = vectorOf(ArrayRef(row).slice(n, 4));
             LLVM::StoreOp::create(
                 b, loc, v, advance(place.pointer, (n * 8 + column) * 2), 16);
           }

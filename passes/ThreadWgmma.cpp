@@ -104,6 +104,16 @@ void ThreadLowering::awaitBarrier(Value address, Value parity) {
                                         i32(0x989680));
 }
 
+/// What createpolicy.fractional of 1.0 gives, as CUTLASS spells it
+/// (cute/arch/copy_sm90_desc.hpp, CacheHintSm90).
+Value ThreadLowering::evictPolicy(StringRef evict) {
+  if (evict == "normal")
+    return Value();
+  uint64_t policy =
+      evict == "first" ? 0x12F0000000000000 : 0x14F0000000000000;
+  return arith::ConstantIntOp::create(b, loc, int64_t(policy), 64);
+}
+
 LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   const Ring *known = swizzledRing(op.getRing());
   if (!known || !tensorMaps.lookup(op.getSource()))
@@ -134,13 +144,14 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   for (AffineExpr e : op.getMap().getResults().drop_front())
     outer.push_back(toI32(evaluate(e, dims)));
   Value stage = ofTurn(ring.base, turn, ring, ring.stageBytes);
+  Value policy = evictPolicy(op.getEvict());
   for (int64_t half = 0; half < halves; ++half) {
     SmallVector<Value> coordinates = {i32(64 * half)};
     coordinates.append(outer.rbegin(), outer.rend());
     NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
         b, loc, sharedPointer(add(stage, i32(half * ring.halfBytes))),
         tensorMaps.lookup(op.getSource()), coordinates, full, ValueRange(),
-        Value(), Value(),
+        Value(), policy,
         NVVM::TMALoadModeAttr::get(b.getContext(), NVVM::TMALoadMode::TILE),
         b.getBoolAttr(true), NVVM::CTAGroupKindAttr(), Value());
   }
@@ -176,6 +187,89 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
       b, loc, b.getI64Type(), sharedPointer(barrier), Value(),
       NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA));
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Copies out
+//===----------------------------------------------------------------------===//
+
+LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
+  RankedTensorType type = tileOf(op.getValue());
+  auto it = rings.find(op.getRing());
+  if (it == rings.end() || kindOf(op.getValue()) != "acc" ||
+      rowTiles(type) != 1)
+    return op.emitOpError("expected 16 accumulator rows a warp and a ring");
+  const Ring &ring = it->second;
+  int64_t bytes = rowBytes(ring.tile), column = op.getColumnOffset();
+  Value start = add(ring.base, toI32(add(mul(firstRow(type), index(bytes)),
+                                         mul(quad, index(16)))));
+  int64_t columns = type.getDimSize(1) / 8;
+  for (int64_t h = 0; h < 2; ++h)
+    for (int64_t n = 0; n < columns; n += 4) {
+      SmallVector<Value> four; // 32 columns, 8 of them this thread's
+      for (int64_t t = n; t < n + 4; ++t) {
+        Value low = at(op.getValue(), t * 4 + h * 2);
+        Value high = at(op.getValue(), t * 4 + h * 2 + 1);
+        four.push_back(pack(low, high, ring.tile.getElementType()));
+      }
+      Value to = add(start, i32(h * 8 * bytes + (n * 8 + column) * 2));
+      LLVM::StoreOp::create(b, loc, vectorOf(four), sharedPointer(to), 16);
+    }
+  return success();
+}
+
+Value ThreadLowering::copiesOut() {
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
+                               index(2));
+}
+
+LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
+  auto it = rings.find(op.getRing());
+  if (it == rings.end() || !memories.count(op.getDest()))
+    return op.emitOpError("expected a ring and an argument of the kernel");
+  const Ring &ring = it->second;
+  const Memory &memory = memories.find(op.getDest())->second;
+  // What the warp has written is visible to the copy engine.
+  NVVM::FenceProxyOp::create(
+      b, loc,
+      NVVM::ProxyKindAttr::get(b.getContext(), NVVM::ProxyKind::async_shared),
+      NVVM::SharedSpaceAttr::get(b.getContext(),
+                                 NVVM::SharedSpace::shared_cta));
+  NVVM::SyncWarpOp::create(b, loc, i32(-1));
+  auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  int64_t bytes = rowBytes(ring.tile);
+  Value row = add(mul(warp, index(16)), mul(lane, index(8)));
+  Rows rows = rowsAt(op, memory, row);
+  Place place = placeOf(rows, 0);
+  auto copy = [&] {
+    NVVM::CpAsyncBulkSharedCTAToGlobalOp::create(
+        b, loc, place.pointer,
+        sharedPointer(add(ring.base, toI32(mul(row, index(bytes))))),
+        i32(8 * bytes), evictPolicy(op.getEvict()), Value());
+  };
+  if (place.valid) {
+    auto inside = scf::IfOp::create(b, loc, place.valid, false);
+    OpBuilder::InsertionGuard innerGuard(b);
+    b.setInsertionPointToStart(inside.thenBlock());
+    copy();
+  } else {
+    copy();
+  }
+  NVVM::CpAsyncBulkCommitGroupOp::create(b, loc);
+  return success();
+}
+
+void ThreadLowering::lowerAwaitOut(tile::AwaitOutOp op) {
+  {
+    auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    NVVM::CpAsyncBulkWaitGroupOp::create(
+        b, loc, b.getI32IntegerAttr(op.getPending()), b.getUnitAttr());
+  }
+  NVVM::SyncWarpOp::create(b, loc, i32(-1));
 }
 
 //===----------------------------------------------------------------------===//

@@ -197,8 +197,9 @@ private:
           dest, rows);
   }
 
-  /// Opens the scf.forall over (slab, dims...) and returns its indices.
-  SmallVector<Value> open(ArrayRef<int64_t> dims);
+  /// Opens the scf.forall over (slab, dims...) and returns its indices. With
+  /// `slabsTogether` the last of them runs slowest, slabs fastest.
+  SmallVector<Value> open(ArrayRef<int64_t> dims, bool slabsTogether = false);
   int64_t pairCount() const { return g.queryTiles() * g.b2(); }
   /// Pair of the whole head that pair `local` of the slab is.
   Value inHead(Value local) {
@@ -427,14 +428,22 @@ Value Kernel::entropyTerm(Value max, Value sum, Value entropy) {
 // Programs
 //===----------------------------------------------------------------------===//
 
-SmallVector<Value> Kernel::open(ArrayRef<int64_t> dims) {
-  SmallVector<OpFoldResult> bounds = {args.lookup("slab_count")};
+SmallVector<Value> Kernel::open(ArrayRef<int64_t> dims, bool slabsTogether) {
+  Value slabCount = args.lookup("slab_count");
+  SmallVector<OpFoldResult> bounds = {slabCount};
   for (int64_t x : dims)
     bounds.push_back(b.getIndexAttr(x));
   auto forall =
       scf::ForallOp::create(b, loc, bounds, ValueRange(), std::nullopt);
   b.setInsertionPointToStart(forall.getBody());
   auto indices = llvm::to_vector_of<Value>(forall.getInductionVars());
+  if (slabsTogether) {
+    Value &last = indices.back();
+    Value number = apply(map(2, {d(0) * dims.back() + d(1)}),
+                         {indices[0], last});
+    indices[0] = arith::RemUIOp::create(b, loc, number, slabCount);
+    last = arith::DivUIOp::create(b, loc, number, slabCount);
+  }
   slab = indices[0];
   Value global = arith::AddIOp::create(b, loc, slab, args.lookup("slab_begin"));
   int64_t slabs = ceilDiv(pairCount(), slabPairs);
@@ -456,8 +465,11 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
   double scale = step.getScale().convertToDouble() * log2e;
 
   // Row k is the fastest index: programs side by side write neighbouring rows
-  // of the intermediate.
-  SmallVector<Value> program = open({ceilDiv(slabPairs, m), b1});
+  // of the intermediate. On wgmma R moves as fast as the memory lets it: there
+  // slabs are, whose programs read the same keys at the same time, so that the
+  // memory is read once.
+  SmallVector<Value> program = open({ceilDiv(slabPairs, m), b1},
+                                    schedule.getKind() == "wgmma");
   Value local = apply(map(1, {d(0) * m}), {program[0]}), k = program[1];
   Value m0 = inHead(local);
   Value rowLimit;

@@ -119,9 +119,9 @@ void Entry::addArgument(StringRef name, Value v, bool isKeySide, bool isMask) {
                            b.getNamedAttr("type", TypeAttr::get(tensor))}));
 }
 
-/// One workspace per slab for factors that are used together: their
-/// rows lie side by side, so a key and its value are one piece of memory. Pairs
-/// come in groups, [P/group, NK, group].
+/// One workspace per slab for factors that are used together. Pairs come in
+/// groups; for one key and one group the rows of the first factor are one piece
+/// of memory, behind them those of the second: [P/group, NK, factor, group].
 LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
                                   Type element) {
   std::string name = "ws" + std::to_string(workspaces.size());
@@ -147,7 +147,7 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
     auto t = cast<RankedTensorType>(v.getType());
     SmallVector<int64_t> shape = {ShapedType::kDynamic, groups, keys, group};
     SmallVector<int64_t> strides = {groups * groupStride, groupStride,
-                                    group * row, row};
+                                    group * row, channels(v)};
     if (t.getRank() == 5) {
       shape.push_back(t.getDimSize(4));
       strides.push_back(1);
@@ -159,7 +159,7 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
     buffer.type = MemRefType::get(
         shape, element, StridedLayoutAttr::get(b.getContext(), 0, strides));
     buffers[v] = buffer;
-    offset += channels(v);
+    offset += group * channels(v);
   }
   int64_t bytes = groups * groupStride * (element.getIntOrFloatBitWidth() / 8);
   workspaces.push_back(b.getDictionaryAttr(

@@ -189,7 +189,8 @@ LogicalResult Specializer::run() {
       for (Value v : load.getIndices())
         indices.push_back(inProducer(v, turns, mapping));
       tile::CopyBulkOp::create(b, load.getLoc(), load.getSource(), indices,
-                               ring, turn, load.getMap(), box);
+                               ring, turn, load.getMap(), box,
+                               /*evict=*/"last"); // other programs read it too
     }
   }
   b.setInsertionPoint(body->getTerminator());

@@ -69,6 +69,35 @@ func.func @kernel(%q: memref<1x1x1x64x1x128xbf16>, %k: memref<1x1x4x20x1x128xbf1
 
 // -----
 
+#rows = affine_map<(d0, d1) -> (d0, d1 floordiv 8, 0, d1 mod 8)>
+#acc = #monarch_tile.layout<acc, warps = 4>
+#staged = #monarch_tile.layout<staged, warps = 4>
+
+// Two lanes of a warp copy its two runs of 8 rows.
+// CHECK-LABEL: llvm.func @outputs
+// CHECK: scf.if
+// CHECK-NEXT: nvvm.cp.async.bulk.wait_group 1 {read}
+// CHECK: nvvm.bar.warp.sync
+// CHECK-COUNT-4: llvm.store {{.*}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
+// CHECK: nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>
+// CHECK: nvvm.bar.warp.sync
+// 0x12F0000000000000: evict first.
+// CHECK: nvvm.cp.async.bulk.global.shared.cta %{{.*}}, %{{.*}}, %c1024_i32{{.*}} l2_cache_hint = %c1364590687093260288_i64
+// CHECK: nvvm.cp.async.bulk.commit.group
+func.func @outputs(%m: memref<?x8x9x8x64xbf16>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  scf.forall (%bh) in (%n) {
+    %place = monarch_tile.alloc_ring : <1, tensor<64x64xbf16, #staged>>
+    %v = arith.constant dense<1.0> : tensor<64x64xf32, #acc>
+    monarch_tile.await_out pending 1
+    monarch_tile.stage %v to %place : tensor<64x64xf32, #acc> -> <1, tensor<64x64xbf16, #staged>>
+    monarch_tile.copy_out %place to %m[%bh] limit %n {evict = "first", in_bounds = array<i1: true, true, true, true>, map = #rows} : <1, tensor<64x64xbf16, #staged>> -> memref<?x8x9x8x64xbf16>
+  }
+  return
+}
+
+// -----
+
 #swizzled = #monarch_tile.layout<swizzled, warps = 4>
 func.func @width(%n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {

@@ -22,12 +22,12 @@
 // 99 KiB: one m16 tile a warp.
 // SM89: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 8, stages = 2,
 // Hopper: wgmma and TMA, three consumer warpgroups of 64 rows.
-// SM90: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 5, chunk = 64, element = bf16>
+// SM90: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 4, chunk = 64, element = bf16>
 // SM90: kernel "l_step" schedule <kind = "mma_sync", rows = 32, columns = 32, warps = 2, stages = 3,
 
-// b2 = 80 still fits three warpgroups; b1 = 135: 9 warps and short key tiles.
-// WIDE: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 5,
-// WIDE: kernel "l_step" schedule <kind = "mma_sync", rows = 144, columns = 16, warps = 9, stages = 3,
+// b2 = 80 still fits three warpgroups; b1 = 135: 9 warps.
+// WIDE: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 3,
+// WIDE: kernel "l_step" schedule <kind = "mma_sync", rows = 144, columns = 32, warps = 9, stages = 3,
 
 // b2 = 1560: online softmax and entropy.
 // LONG: kernel "r_step" schedule <kind = "mma_sync", rows = 64, columns = 32, warps = 4, stages = 3, chunk = 128,
@@ -36,13 +36,13 @@
 // 156 rows are three warpgroups, 40 one; 128 columns leave registers for two.
 // STEP: kernel "r_step" schedule <kind = "wgmma", rows = 192,
 // FEW: kernel "r_step" schedule <kind = "wgmma", rows = 64, columns = 40, warps = 4,
-// COLUMNS: kernel "r_step" schedule <kind = "wgmma", rows = 128, columns = 128, warps = 8, stages = 3,
+// COLUMNS: kernel "r_step" schedule <kind = "wgmma", rows = 128, columns = 128, warps = 8, stages = 2,
 // b2 = 256: a stage of keys and one of values fill shared memory.
 // WIDEST: kernel "r_step" schedule <kind = "wgmma", rows = 128, columns = 256, warps = 8, stages = 1,
 // Keys along two axes are no box for TMA.
 // AXES: kernel "r_step" schedule <kind = "mma_sync",
 
-// REMARK: remark: kernel r_step: wgmma 192 x 56 tiles, 12 warps, 5 stages: a row of scores fits one tile, rows packed over (a,j)
+// REMARK: remark: kernel r_step: wgmma 192 x 56 tiles, 12 warps, 4 stages: a row of scores fits one tile, rows packed over (a,j)
 // REMARK: remark: kernel l_step: mma_sync 32 x 32 tiles, 2 warps, 3 stages: keys flattened over key tile and row
 
 // expected-error @below {{expected module attribute 'monarch.target' with the target to schedule for}}

@@ -7,7 +7,7 @@
 // The launches of the entry function, and the memory they share.
 // CHECK: monarch.plan = {
 // CHECK-SAME: arguments = [{name = "query", type = tensor<1x72x2x64xbf16>}, {name = "key"
-// CHECK-SAME: launches = [{arguments = [{buffer = "query", offset = 0 : i64}, {buffer = "key", offset = 0 : i64}, {buffer = "value", offset = 0 : i64}, {buffer = "ws0", offset = 0 : i64}, {buffer = "ws0", offset = 64 : i64}, {buffer = "ws1", offset = 0 : i64}], dynamic_frames = false, kernel = "r_step"}
+// CHECK-SAME: launches = [{arguments = [{buffer = "query", offset = 0 : i64}, {buffer = "key", offset = 0 : i64}, {buffer = "value", offset = 0 : i64}, {buffer = "ws0", offset = 0 : i64}, {buffer = "ws0", offset = 512 : i64}, {buffer = "ws1", offset = 0 : i64}], dynamic_frames = false, kernel = "r_step"}
 // CHECK-SAME: workspaces = [{bytes_per_slab = 73728 : i64, name = "ws0"}, {bytes_per_slab = 1152 : i64, name = "ws1"}]
 
 // R: rows (a, j) packed at block row k, the query loaded once, key tiles inside.

@@ -40,6 +40,8 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
     - `swizzled`: shared memory, halves of 64 channels, a row's 128 bytes in
       16-byte chunks XORed with the row's low bits: the 128-byte swizzle of TMA
       and wgmma;
+    - `staged`: shared memory, rows as they lie in memory, written and copied
+      out by the warp that holds them;
     - `lhs`: registers, the A operand of mma.m16n8k16, rows dealt to warps;
     - `acc`: registers, the accumulator of mma.m16n8k16, rows dealt to warps;
     - `rows`: one value a row, held by the threads that hold the row in `acc`;
@@ -246,11 +248,12 @@ def Tile_CopyBulkOp : Tile_Op<"copy_bulk"> {
     copy. Turn t uses stage t mod stages. The box starts at `map(indices..., 0)`
     and has the extents `box`, one for each index of the source but the first
     (the batch), channels last; what lies outside the source becomes zero. The
-    source reaches the kernel as a tensor map as well (docs/abi.md).
+    source reaches the kernel as a tensor map as well (docs/abi.md). `evict` is
+    when the L2 cache should let go of it: `normal`, `first` or `last`.
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
       Tile_RingType:$ring, Index:$turn, AffineMapAttr:$map,
-      DenseI64ArrayAttr:$box);
+      DenseI64ArrayAttr:$box, DefaultValuedAttr<StrAttr, "\"normal\"">:$evict);
   let assemblyFormat = [{
     $source `[` $indices `]` `box` $box `to` $ring `[` $turn `]` attr-dict `:`
     type($source) `->` type($ring)
@@ -280,6 +283,43 @@ def Tile_AwaitOp : Tile_Op<"await", [AllTypesMatch<["product", "result"]>]> {
   let arguments = (ins AnyRankedTensor:$product, I64Attr:$pending);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$product `pending` $pending attr-dict `:` type($product)";
+}
+
+def Tile_StageOp : Tile_Op<"stage"> {
+  let summary = "put columns of a tile where they will be copied out from";
+  let description = [{
+    Columns `column_offset` onwards of the ring's tile, of layout `staged`,
+    receive the tile's columns, rounded to its type and interleaved as by
+    `monarch_tile.store ... interleave`.
+  }];
+  let arguments = (ins AnyRankedTensor:$value, Tile_RingType:$ring,
+      DefaultValuedAttr<I64Attr, "0">:$column_offset);
+  let assemblyFormat = "$value `to` $ring attr-dict `:` type($value) `->` type($ring)";
+  let hasVerifier = 1;
+}
+
+def Tile_CopyOutOp : Tile_Op<"copy_out", [AttrSizedOperandSegments]> {
+  let summary = "start copying a staged tile to rows of memory";
+  let description = [{
+    Addresses as `monarch_tile.store`. Rows go in runs of 8 that are one piece
+    of memory; a run that starts at or past `limit` is not copied, one that
+    crosses it is copied whole. `evict` as in `monarch_tile.copy_bulk`.
+  }];
+  let arguments = (ins Tile_RingType:$ring, AnyMemRef:$dest,
+      Variadic<Index>:$indices, Optional<Index>:$limit, AffineMapAttr:$map,
+      DenseBoolArrayAttr:$in_bounds,
+      DefaultValuedAttr<StrAttr, "\"normal\"">:$evict);
+  let assemblyFormat = [{
+    $ring `to` $dest `[` $indices `]` (`limit` $limit^)? attr-dict `:`
+    type($ring) `->` type($dest)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_AwaitOutOp : Tile_Op<"await_out"> {
+  let summary = "wait until at most `pending` copies out still read their stage";
+  let arguments = (ins I64Attr:$pending);
+  let assemblyFormat = "`pending` $pending attr-dict";
 }
 
 #endif // MONARCH_TILE_OPS

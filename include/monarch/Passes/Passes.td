@@ -313,6 +313,35 @@ def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::
   let statistics = [Statistic<"specialized", "specialized", "kernels split into roles">];
 }
 
+def MonarchTileStageOutputs : Pass<"monarch-tile-stage-outputs", "::mlir::ModuleOp"> {
+  let summary = "Let outputs leave through shared memory, beside the program";
+  let description = [{
+    A store to memory that is busy stalls the warp that issues it, and with it
+    the products that would run next. The consumers of a specialised program
+    put the rows of a tile into shared memory instead, each warp its own, and
+    start a bulk copy of them; the place is free again when the copy has read
+    it, a turn of the loop later.
+
+    Before:
+
+    ```mlir
+    monarch_tile.store %0, %aL[...] interleave ...
+    monarch_tile.store %1, %aL[...] interleave {column_offset = 64 : i64, ...}
+    ```
+
+    After:
+
+    ```mlir
+    monarch_tile.await_out pending 1
+    monarch_tile.stage %0 to %out : ...
+    monarch_tile.stage %1 to %out {column_offset = 64 : i64} : ...
+    monarch_tile.copy_out %out to %aL[...] ...
+    ```
+  }];
+  let dependentDialects = ["::monarch::tile::TileDialect"];
+  let statistics = [Statistic<"staged", "staged", "outputs that leave through shared memory">];
+}
+
 def MonarchTileToVector : Pass<"monarch-tile-to-vector", "::mlir::ModuleOp"> {
   let summary = "Lower tiled kernels to loops over vectors, for the host";
   let description = [{

@@ -1,6 +1,6 @@
 // RUN: monarch-opt %s --verify-diagnostics --split-input-file
 
-// expected-error @below {{expected layout shared, swizzled, lhs, acc, rows or columns, got 'rhs'}}
+// expected-error @below {{expected layout shared, swizzled, staged, lhs, acc, rows or columns, got 'rhs'}}
 func.func private @f(tensor<8xf32, #monarch_tile.layout<rhs, warps = 1>>)
 
 // -----
@@ -128,5 +128,31 @@ func.func @registers() {
 func.func @box(%k: memref<1x1x4x300x1x64xbf16>, %ring: !monarch_tile.ring<2, tensor<300x64xbf16>>, %i: index) {
   // expected-error @below {{expected box extents in 1..256, got 300}}
   monarch_tile.copy_bulk %k[%i] box [1, 1, 300, 1, 64] to %ring[%i] {map = #row} : memref<1x1x4x300x1x64xbf16> -> <2, tensor<300x64xbf16>>
+  return
+}
+
+// -----
+
+#row = affine_map<(d0, d1) -> (0, 0, d0, d1, 0)>
+func.func @evict(%k: memref<1x1x4x40x1x64xbf16>, %ring: !monarch_tile.ring<2, tensor<40x64xbf16>>, %i: index) {
+  // expected-error @below {{expected evict normal, first or last, got 'never'}}
+  monarch_tile.copy_bulk %k[%i] box [1, 1, 40, 1, 64] to %ring[%i] {evict = "never", map = #row} : memref<1x1x4x40x1x64xbf16> -> <2, tensor<40x64xbf16>>
+  return
+}
+
+// -----
+
+func.func @stage(%a: tensor<64x64xf32>, %ring: !monarch_tile.ring<1, tensor<64x96xbf16>>) {
+  // expected-error @below {{expected columns of 'tensor<64x96xbf16>', in multiples of 32, got 'tensor<64x64xf32>' at 64}}
+  monarch_tile.stage %a to %ring {column_offset = 64 : i64} : tensor<64x64xf32> -> <1, tensor<64x96xbf16>>
+  return
+}
+
+// -----
+
+#row = affine_map<(d0, d1) -> (d0, d1 floordiv 8, d1 mod 8)>
+func.func @apart(%m: memref<?x8x8x64xbf16, strided<[8192, 1024, 128, 1]>>, %ring: !monarch_tile.ring<1, tensor<64x64xbf16>>, %i: index) {
+  // expected-error @below {{expected runs of 8 rows of 'tensor<64x64xbf16>' that are one piece of memory}}
+  monarch_tile.copy_out %ring to %m[%i] {in_bounds = array<i1: true, true, true>, map = #row} : <1, tensor<64x64xbf16>> -> memref<?x8x8x64xbf16, strided<[8192, 1024, 128, 1]>>
   return
 }

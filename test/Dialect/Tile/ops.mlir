@@ -63,10 +63,12 @@ func.func @mapped(%m: memref<?x64xbf16>, %i: index, %e: i1, %a: tensor<32x64xbf1
 }
 
 #box = affine_map<(d0, d1) -> (0, 0, d0, d1, 0)>
+#runs = affine_map<(d0, d1) -> (d0, d1 floordiv 8, d1 mod 8)>
 #swizzled = #monarch_tile.layout<swizzled, warps = 4>
+#staged = #monarch_tile.layout<staged, warps = 4>
 
 // CHECK-LABEL: func.func @specialized
-func.func @specialized(%k: memref<1x1x4x40x1x64xbf16>, %a: tensor<64x64xf32, #acc>, %i: index) {
+func.func @specialized(%k: memref<1x1x4x40x1x64xbf16>, %m: memref<?x8x8x64xbf16>, %a: tensor<64x64xf32, #acc>, %i: index) {
   // CHECK: %[[RING:.+]] = monarch_tile.alloc_ring : <2, tensor<40x64xbf16, #swizzled>>
   %ring = monarch_tile.alloc_ring : <2, tensor<40x64xbf16, #swizzled>>
   // CHECK: monarch_tile.role "producer" registers 24 {
@@ -83,5 +85,13 @@ func.func @specialized(%k: memref<1x1x4x40x1x64xbf16>, %a: tensor<64x64xf32, #ac
     // CHECK: monarch_tile.release %[[RING]][%{{.*}}] : <2, tensor<40x64xbf16, #swizzled>>
     monarch_tile.release %ring[%i] : <2, tensor<40x64xbf16, #swizzled>>
   }
+  // CHECK: %[[PLACE:.+]] = monarch_tile.alloc_ring : <1, tensor<64x64xbf16, #staged>>
+  %place = monarch_tile.alloc_ring : <1, tensor<64x64xbf16, #staged>>
+  // CHECK: monarch_tile.await_out pending 1
+  monarch_tile.await_out pending 1
+  // CHECK: monarch_tile.stage %{{.*}} to %[[PLACE]] : tensor<64x64xf32, #acc> -> <1, tensor<64x64xbf16, #staged>>
+  monarch_tile.stage %a to %place : tensor<64x64xf32, #acc> -> <1, tensor<64x64xbf16, #staged>>
+  // CHECK: monarch_tile.copy_out %[[PLACE]] to %{{.*}}[%{{.*}}] limit %{{.*}} {evict = "first", in_bounds = array<i1: true, true, true>, map = #{{.*}}} : <1, tensor<64x64xbf16, #staged>> -> memref<?x8x8x64xbf16>
+  monarch_tile.copy_out %place to %m[%i] limit %i {evict = "first", in_bounds = array<i1: true, true, true>, map = #runs} : <1, tensor<64x64xbf16, #staged>> -> memref<?x8x8x64xbf16>
   return
 }
