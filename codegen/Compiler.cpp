@@ -190,6 +190,16 @@ static LogicalResult checkLevel(ModuleOp module, Level level) {
   return failure(result.wasInterrupted());
 }
 
+LogicalResult monarch::requestSchedule(ModuleOp module, StringRef request) {
+  if (levelOf(module) >= Level::Fused)
+    return module.emitError("schedule: the input is at level '")
+           << levelName(levelOf(module))
+           << "', where schedules are chosen already; edit them there";
+  module->setAttr(scheduleRequestAttrName,
+                  StringAttr::get(module.getContext(), request));
+  return success();
+}
+
 LogicalResult monarch::lowerTo(ModuleOp module, Level to) {
   Level from = levelOf(module);
   if (failed(checkTarget(module)) || failed(checkLevel(module, from)))

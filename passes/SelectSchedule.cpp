@@ -9,6 +9,7 @@
 #include "PassDetail.h"
 
 #include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -129,6 +130,11 @@ Choice chooseWgmma(const Shape &s, TargetAttr target) {
   return c;
 }
 
+/// `kernel.part=value` of the module's request.
+struct Request {
+  StringRef kernel, part, value;
+};
+
 struct SelectSchedule
     : monarch::impl::MonarchSelectScheduleBase<SelectSchedule> {
   /// The GPU end does not do everything yet; what it does not is refused by
@@ -157,6 +163,63 @@ struct SelectSchedule
              << "head_dim " << s.headDim << " with value dim " << s.valueDim
              << " is not supported on target " << target.getChip()
              << " (expected both 64 or both 128); use target host";
+    return success();
+  }
+
+  LogicalResult readRequests() {
+    auto attr =
+        getOperation()->getAttrOfType<StringAttr>(scheduleRequestAttrName);
+    if (!attr)
+      return success();
+    SmallVector<StringRef> parts;
+    attr.getValue().split(parts, ',', -1, /*KeepEmpty=*/false);
+    for (StringRef text : parts) {
+      auto [name, value] = text.split('=');
+      auto [kernel, part] = name.split('.');
+      if (!llvm::is_contained(
+              {"kind", "rows", "columns", "warps", "stages", "chunk"}, part) ||
+          value.empty())
+        return getOperation().emitError("schedule: expected kernel.part=value "
+                                        "with part kind, rows, columns, warps, "
+                                        "stages or chunk, got '")
+               << text << "'";
+      for (const Request &other : requests)
+        if (other.kernel == kernel && other.part == part)
+          return getOperation().emitError("schedule: '")
+                 << name << "' is given twice";
+      requests.push_back({kernel, part, value});
+    }
+    SmallVector<StringRef> kernels;
+    getOperation().walk(
+        [&](KernelOp kernel) { kernels.push_back(kernel.getName()); });
+    for (const Request &request : requests)
+      if (!llvm::is_contained(kernels, request.kernel))
+        return getOperation().emitError("schedule: expected one of the kernels ")
+               << llvm::join(kernels, ", ") << ", got '" << request.kernel
+               << "'";
+    getOperation()->removeAttr(scheduleRequestAttrName);
+    return success();
+  }
+
+  /// Replaces what was asked for by number.
+  LogicalResult apply(Choice &c, KernelOp kernel) {
+    for (const Request &request : requests) {
+      if (request.kernel != kernel.getName())
+        continue;
+      c.why += (c.why.empty() ? "" : "; ") + request.part.str() + " as asked";
+      if (request.part == "kind")
+        continue;
+      int64_t value;
+      if (request.value.getAsInteger(10, value) || value < 1)
+        return kernel.emitOpError("schedule: expected a positive number for ")
+               << request.part << ", got '" << request.value << "'";
+      int64_t &part = request.part == "rows"      ? c.rows
+                      : request.part == "columns" ? c.columns
+                      : request.part == "warps"   ? c.warps
+                      : request.part == "stages"  ? c.stages
+                                                  : c.chunk;
+      part = value;
+    }
     return success();
   }
 
@@ -189,18 +252,39 @@ struct SelectSchedule
       for (Operation &op : kernel.getBody().front().without_terminator())
         if (failed(checkSupported(&op, shape, target)))
           return failure();
+    auto fail = [&] { return kernel.emitOpError("schedule: "); };
     auto r = dyn_cast<RStepOp>(main);
-    Choice c;
-    if (!gpu)
-      c = chooseHost(main, shape);
-    else if (target.getKind() == "wgmma" && r &&
-             r.getSoftmax() == "one_tile" && keysFormBoxes(shape.geometry))
-      c = chooseWgmma(shape, target);
-    else
-      c = chooseMmaSync(main, shape, target);
+    bool canWgmma = target.getKind() == "wgmma" && r &&
+                    r.getSoftmax() == "one_tile" &&
+                    keysFormBoxes(shape.geometry);
+    StringRef kind = !gpu ? "host" : canWgmma ? "wgmma" : "mma_sync";
+    for (const Request &request : requests)
+      if (request.kernel == kernel.getName() && request.part == "kind") {
+        bool possible = request.value == kind ||
+                        (canWgmma && request.value == "mma_sync");
+        if (!possible)
+          return fail() << "kind " << request.value
+                        << " is not possible for kernel " << kernel.getName()
+                        << " on target " << target.getChip() << " (expected "
+                        << (canWgmma ? "wgmma or mma_sync" : kind) << ")";
+        kind = request.value;
+      }
+    Choice c = kind == "host"    ? chooseHost(main, shape)
+               : kind == "wgmma" ? chooseWgmma(shape, target)
+                                 : chooseMmaSync(main, shape, target);
+    if (failed(apply(c, kernel)))
+      return failure();
+    if (kind == "wgmma" && c.columns < shape.geometry.b2())
+      return fail() << "expected at least " << shape.geometry.b2()
+                    << " columns for kind wgmma, a whole row of scores, got "
+                    << c.columns;
     Type element = gpu ? shape.element : Type(Float32Type::get(&getContext()));
-    kernel.setScheduleAttr(ScheduleAttr::get(&getContext(), c.kind, c.rows, c.columns, c.warps,
-                                             c.stages, c.chunk, element));
+    auto schedule =
+        ScheduleAttr::getChecked(fail, &getContext(), c.kind, c.rows, c.columns,
+                                 c.warps, c.stages, c.chunk, element);
+    if (!schedule)
+      return failure();
+    kernel.setScheduleAttr(schedule);
     kernel.emitRemark() << "kernel " << kernel.getName() << ": " << c.kind << " " << c.rows
                         << " x " << c.columns << " tiles, " << c.warps
                         << " warps, " << c.stages << " stages: " << c.why;
@@ -216,6 +300,8 @@ struct SelectSchedule
           << "' with the target to schedule for";
       return signalPassFailure();
     }
+    if (failed(readRequests()))
+      return signalPassFailure();
     auto result = getOperation().walk([&](KernelOp kernel) {
       return failed(select(kernel, target)) ? WalkResult::interrupt()
                                             : WalkResult::advance();
@@ -224,5 +310,7 @@ struct SelectSchedule
       return signalPassFailure();
     setLevel(getOperation(), "fused");
   }
+
+  SmallVector<Request> requests;
 };
 } // namespace

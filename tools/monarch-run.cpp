@@ -40,6 +40,11 @@ static cl::opt<std::string> inputProblem(cl::Positional,
                                          cl::cat(category));
 static cl::opt<std::string> backend("backend", cl::desc("host or cuda"),
                                     cl::init("host"), cl::cat(category));
+static cl::opt<std::string> scheduleFlag(
+    "schedule",
+    cl::desc("parts of schedules, in place of what would be chosen: "
+             "r_step.stages=2,l_step.columns=16"),
+    cl::value_desc("kernel.part=value,..."), cl::cat(category));
 static cl::opt<std::string>
     archFlag("target",
              cl::desc("GPU target to compile for or to take from the bundle "
@@ -197,7 +202,8 @@ llvm::Error Session::runHost(const Problem &p, const Inputs &in,
                              std::vector<uint8_t> &out, Report &report) {
   auto start = std::chrono::steady_clock::now();
   auto module = buildProblem(&context, p, *findTarget("host"));
-  if (!module || mlir::failed(lowerTo(*module, Level::Host)))
+  if (!module || mlir::failed(requestSchedule(*module, scheduleFlag)) ||
+      mlir::failed(lowerTo(*module, Level::Host)))
     return makeError("compiling for the host failed");
   auto program = HostProgram::create(*module);
   if (!program)
@@ -254,6 +260,8 @@ llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
     auto module = buildProblem(&context, p, *target);
     if (!module)
       return makeError("the problem is not valid");
+    if (mlir::failed(requestSchedule(*module, scheduleFlag)))
+      return makeError("--schedule: not possible here");
     auto image = compileTarget(*module);
     if (mlir::failed(image))
       return makeError("compiling for " + llvm::StringRef(target->name) +
@@ -422,9 +430,9 @@ int main(int argc, char **argv) {
   Session session;
   if (randomProblems) {
     if (hasProblemFlags() || inputProblem.getNumOccurrences() || json ||
-        bench || !outputFlag.empty())
+        scheduleFlag.getNumOccurrences() || bench || !outputFlag.empty())
       return fail("--random-problems: makes its own problems; expected no "
-                  "problem, --json, --bench or --output with it");
+                  "problem, --schedule, --json, --bench or --output with it");
     return runRandomProblems(session);
   }
 
@@ -436,6 +444,9 @@ int main(int argc, char **argv) {
                          : "expected a .mlir file, a bundle, or a problem: "
                            "--workload, --model, --grid or --tokens");
   if (fromFile) {
+    if (scheduleFlag.getNumOccurrences())
+      return fail("--schedule: expected problem flags with it; a file is run "
+                  "as it is");
     if (llvm::Error e = refuseProblemFlags(/*allowHeads=*/true))
       return fail(llvm::toString(std::move(e)));
     auto buffer = llvm::MemoryBuffer::getFile(inputProblem, false, false);

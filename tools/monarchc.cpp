@@ -38,6 +38,11 @@ static cl::opt<std::string>
 static cl::opt<std::string> outputFile("o", cl::desc("output file"),
                                        cl::value_desc("path"), cl::init("-"),
                                        cl::cat(category));
+static cl::opt<std::string> scheduleFlag(
+    "schedule",
+    cl::desc("parts of schedules, in place of what would be chosen: "
+             "r_step.stages=2,l_step.columns=16"),
+    cl::value_desc("kernel.part=value,..."), cl::cat(category));
 static cl::opt<bool> printSummary(
     "print-summary",
     cl::desc("print a table of the compiled kernels on standard error"),
@@ -257,6 +262,10 @@ int main(int argc, char **argv) {
       modules.push_back(std::move(module));
     }
   }
+  if (scheduleFlag.getNumOccurrences())
+    for (auto &module : modules)
+      if (failed(requestSchedule(*module, scheduleFlag)))
+        return 1;
   if (modules.size() > 1 && emitFlag != "bundle")
     return fail("--target: expected one target for --emit=" + emitFlag +
                 ", got " + llvm::Twine(modules.size()));

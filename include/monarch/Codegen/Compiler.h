@@ -29,6 +29,13 @@ mlir::FailureOr<Problem> readProblem(mlir::ModuleOp module);
 /// The level a module is at: its `monarch.level`, or `problem`.
 Level levelOf(mlir::ModuleOp module);
 
+/// Asks for parts of the schedules in place of what the compiler would choose:
+/// `kernel.part=value` separated by commas, part one of kind, rows, columns,
+/// warps, stages and chunk ("r_step.stages=2"). Failure after a diagnostic when
+/// the module's schedules are chosen already.
+mlir::LogicalResult requestSchedule(mlir::ModuleOp module,
+                                    llvm::StringRef request);
+
 /// Lowers `module` from its level to `to`, for the target that it names. A
 /// level behind the module's own, or one the target does not have, is an error.
 mlir::LogicalResult lowerTo(mlir::ModuleOp module, Level to);

@@ -29,6 +29,10 @@ inline constexpr llvm::StringLiteral targetAttrName = "monarch.target";
 inline constexpr llvm::StringLiteral levelAttrName = "monarch.level";
 /// Name of the module attribute that keeps the problem at lower levels.
 inline constexpr llvm::StringLiteral problemAttrName = "monarch.problem";
+/// Name of the module attribute with what was asked of the schedules, as
+/// `kernel.part=value` separated by commas.
+inline constexpr llvm::StringLiteral scheduleRequestAttrName =
+    "monarch.schedule_request";
 /// Name of the module attribute with the launch plan (see docs/abi.md).
 inline constexpr llvm::StringLiteral planAttrName = "monarch.plan";
 } // namespace monarch

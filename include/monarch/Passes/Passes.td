@@ -127,6 +127,9 @@ def MonarchSelectSchedule : Pass<"monarch-select-schedule", "::mlir::ModuleOp"> 
     sets `#monarch.schedule`. Deterministic; nothing is measured. A remark says
     why. What the target does not support is an error that names the option.
 
+    Parts that the module attribute `monarch.schedule_request` asks for
+    (`monarchc --schedule=`) replace what the rules give, and are checked.
+
     Before:
 
     ```mlir
