@@ -121,11 +121,11 @@ Choice chooseWgmma(const Shape &s, TargetAttr target) {
   c.warps = 4 * warpgroups;
   c.rows = 16 * c.warps;
   // One stage of keys and values, with its barriers; outputs leave through
-  // shared memory too. More than 4 stages gain nothing (docs/performance.md).
+  // shared memory too. More than 2 stages gain nothing (docs/performance.md).
   int64_t stage = roundUp(c.columns, 16) * (s.headDim + s.valueDim) * 2 + 32;
   int64_t outputs = c.rows * (s.headDim + s.valueDim) * 2;
   c.stages = std::clamp<int64_t>(
-      (target.getSharedMemory() - 2048 - outputs) / stage, 1, 4);
+      (target.getSharedMemory() - 2048 - outputs) / stage, 1, 2);
   c.why = "a row of scores fits one tile, rows packed over (a,j)";
   return c;
 }

@@ -11,7 +11,7 @@
 // RUN: monarchc --grid=3,4,256 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDEST
 // RUN: monarchc --grid=3,8,12 --tile=3,8,12 --blocks=f,hw --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=AXES
 // RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=REMARK
-// RUN: monarchc --workload=wan-480p-95 --target=sm_90a --schedule=r_step.stages=2,l_step.columns=16 --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=ASKED
+// RUN: monarchc --workload=wan-480p-95 --target=sm_90a --schedule=r_step.stages=3,l_step.columns=16 --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=ASKED
 // RUN: monarchc --workload=wan-480p-95 --target=sm_90a --schedule=r_step.kind=mma_sync --emit=fused | FileCheck %s --check-prefix=KIND
 // RUN: monarch-opt %s --monarch-select-schedule --verify-diagnostics --split-input-file
 
@@ -24,11 +24,11 @@
 // 99 KiB: one m16 tile a warp.
 // SM89: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 8, stages = 2,
 // Hopper: wgmma and TMA, three consumer warpgroups of 64 rows.
-// SM90: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 4, chunk = 64, element = bf16>
+// SM90: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 2, chunk = 64, element = bf16>
 // SM90: kernel "l_step" schedule <kind = "mma_sync", rows = 32, columns = 32, warps = 2, stages = 3,
 
 // b2 = 80 still fits three warpgroups; b1 = 135: 9 warps.
-// WIDE: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 3,
+// WIDE: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2,
 // WIDE: kernel "l_step" schedule <kind = "mma_sync", rows = 144, columns = 32, warps = 9, stages = 3,
 
 // b2 = 1560: online softmax and entropy.
@@ -44,14 +44,14 @@
 // Keys along two axes are no box for TMA.
 // AXES: kernel "r_step" schedule <kind = "mma_sync",
 
-// REMARK: remark: kernel r_step: wgmma 192 x 56 tiles, 12 warps, 4 stages: a row of scores fits one tile, rows packed over (a,j)
+// REMARK: remark: kernel r_step: wgmma 192 x 56 tiles, 12 warps, 2 stages: a row of scores fits one tile, rows packed over (a,j)
 // REMARK: remark: kernel l_step: mma_sync 32 x 32 tiles, 2 warps, 3 stages: keys flattened over key tile and row
 
 // A part that is asked for replaces the chosen one; the request is used up.
-// ASKED: remark: kernel r_step: wgmma 192 x 56 tiles, 12 warps, 2 stages: {{.*}}; stages as asked
+// ASKED: remark: kernel r_step: wgmma 192 x 56 tiles, 12 warps, 3 stages: {{.*}}; stages as asked
 // ASKED: remark: kernel l_step: mma_sync 32 x 16 tiles, {{.*}}; columns as asked
 // ASKED-NOT: monarch.schedule_request
-// ASKED: rows = 192, columns = 56, warps = 12, stages = 2, chunk = 64,
+// ASKED: rows = 192, columns = 56, warps = 12, stages = 3, chunk = 64,
 // ASKED: rows = 32, columns = 16, warps = 2, stages = 3, chunk = 128,
 // The rest follows the kind.
 // KIND: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 4, stages = 3, chunk = 32,
