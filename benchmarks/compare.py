@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Times ours and its peers on one GPU, one workload after the other, in one run.
 
-    benchmarks/compare.py [--monarchrt CHECKOUT] [--cudnn] [--json FILE] [WORKLOAD...]
+    benchmarks/compare.py [--monarchrt CHECKOUT] [--cudnn] [--flash] [--json FILE] [--svg FILE] [WORKLOAD...]
 
 Ours is build/bin/monarch-run (or --monarch-run PATH), a median of 20 by CUDA
 events after 3 warm-ups. Peers need PyTorch: MonarchRT's Triton kernels from a
 checkout of its repository (wan/modules/monarch_attn.py, its public entry
 monarch_attn, autotuned over block sizes of 32 to 128 and 2 or 3 stages, its
-launches queued behind a spin kernel so that host time is hidden), and cuDNN's
-dense attention. Inputs are random; nothing is timed on zeros.
+launches queued behind a spin kernel so that host time is hidden), and dense
+attention by cuDNN and by FlashAttention-2, both through PyTorch. Inputs are random; nothing is timed on zeros.
 """
 import argparse
+import chart
 import json
 import pathlib
 import statistics
@@ -32,8 +33,8 @@ def ours(run, name):
     return json.loads(out.stdout)
 
 
-def median_ms(torch, call):
-    """Median of 20 event timings; the GPU is kept busy while the host launches."""
+def timings(torch, call):
+    """20 event timings, sorted; the GPU is kept busy while the host launches."""
     for _ in range(3):
         call()
     times = []
@@ -46,7 +47,7 @@ def median_ms(torch, call):
         stop.record()
         torch.cuda.synchronize()
         times.append(start.elapsed_time(stop))
-    return statistics.median(times)
+    return sorted(times)
 
 
 def tensors(torch, w):
@@ -70,15 +71,16 @@ def monarchrt_ms(torch, module, w):
     call = lambda: module.monarch_attn(q, k, v, tile[0], height // tile[1],
                                        width // tile[2], height, width, num_iters=1)
     with torch.no_grad():
-        return median_ms(torch, call)
+        return timings(torch, call)
 
 
-def cudnn_ms(torch, w):
+def dense_ms(torch, w, backend):
+    """`backend`: a name of torch.nn.attention.SDPBackend."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
     q, k, v = (t.transpose(1, 2) for t in tensors(torch, w))
     call = lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
-        return median_ms(torch, call)
+    with torch.no_grad(), sdpa_kernel(getattr(SDPBackend, backend)):
+        return timings(torch, call)
 
 
 def load_monarchrt(checkout):
@@ -99,35 +101,45 @@ def main():
     parser.add_argument("--monarch-run", default=str(root / "build/bin/monarch-run"))
     parser.add_argument("--monarchrt", help="checkout of the MonarchRT repository")
     parser.add_argument("--cudnn", action="store_true", help="time cuDNN dense attention")
-    parser.add_argument("--json", help="write all figures to this file")
+    parser.add_argument("--flash", action="store_true",
+                        help="time FlashAttention-2 dense attention")
+    parser.add_argument("--json", help="write all figures to this file: medians, and least and most")
+    parser.add_argument("--svg", help="draw a chart of them to this file")
     args = parser.parse_args()
     for name in args.workloads:
         if name not in workloads:
             parser.error(f"unknown workload '{name}', expected {', '.join(workloads)}")
     torch = module = None
-    if args.monarchrt or args.cudnn:
+    if args.monarchrt or args.cudnn or args.flash:
         import torch
     if args.monarchrt:
         module = load_monarchrt(args.monarchrt)
+    peers = {}
+    if module:
+        peers["monarchrt", "Triton"] = lambda w: monarchrt_ms(torch, module, w)
+    if args.cudnn:
+        peers["cudnn", "cuDNN"] = lambda w: dense_ms(torch, w, "CUDNN_ATTENTION")
+    if args.flash:
+        peers["flash", "Flash-2"] = lambda w: dense_ms(torch, w, "FLASH_ATTENTION")
     rows = []
-    print(f"{'workload':28}{'ours ms':>9}{'error':>10}{'Triton ms':>11}{'ratio':>7}"
-          f"{'cuDNN ms':>10}{'ratio':>7}", flush=True)
+    print(f"{'workload':28}{'ours ms':>9}{'error':>10}"
+          + "".join(f"{title + ' ms':>12}{'ratio':>7}" for _, title in peers), flush=True)
     for name in args.workloads:
         row = {"workload": name, "ours": ours(args.monarch_run, name)}
         ms = row["ours"]["median_ms"]
         line = f"{name:28}{ms:9.3f}{row['ours']['relative_error']:10.1e}"
-        for key, timed in (("monarchrt_ms", module and (lambda: monarchrt_ms(torch, module, workloads[name]))),
-                           ("cudnn_ms", args.cudnn and (lambda: cudnn_ms(torch, workloads[name])))):
-            if timed:
-                row[key] = timed()
-                torch.cuda.empty_cache()
-                line += f"{row[key]:{11 if key[0] == 'm' else 10}.3f}{row[key] / ms:7.2f}"
-            else:
-                line += " " * (18 if key[0] == "m" else 17)
+        for (key, _), timed in peers.items():
+            times = timed(workloads[name])
+            torch.cuda.empty_cache()
+            row[f"{key}_ms"] = statistics.median(times)
+            row[f"{key}_ms_spread"] = [times[0], times[-1]]
+            line += f"{row[f'{key}_ms']:12.3f}{row[f'{key}_ms'] / ms:7.2f}"
         print(line, flush=True)
         rows.append(row)
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")
+    if args.svg:
+        pathlib.Path(args.svg).write_text(chart.chart(rows))
 
 
 if __name__ == "__main__":

@@ -220,6 +220,8 @@ static std::string findFault(const TargetImage &t) {
       return "workspace '" + w.name + "' has an impossible size";
     buffers.insert(w.name);
   }
+  if (t.kernels.empty())
+    return "target '" + t.arch + "' has no kernels";
   for (const KernelImage &k : t.kernels) {
     if (k.programs < 1 || k.programs > INT32_MAX || k.threads < 1 ||
         k.threads > 1024 || k.sharedBytes < 0 || k.sharedBytes > 1 << 20)

@@ -61,6 +61,7 @@ static Bundle example() {
                        {{"key", 0, {1, 1, 52, 1, 64}}, {"ws0", 256, {}}},
                        {254, 0, 0, 0}});
   t.workspaces.push_back({"ws0", 1 << 20});
+  t.slabsPerHead = 6;
   t.ptx = ".version 8.8\n";
   t.cubin = std::string("\x7f"
                         "ELF\0bytes",
@@ -83,6 +84,8 @@ TEST(Bundle, RoundTrip) {
   EXPECT_EQ(t.ptx, b.targets[0].ptx);
   ASSERT_EQ(t.kernels.size(), 1u);
   EXPECT_EQ(t.kernels[0].arguments[1].offsetBytes, 256);
+  EXPECT_EQ(t.kernels[0].arguments[0].box, b.targets[0].kernels[0].arguments[0].box);
+  EXPECT_EQ(t.slabsPerHead, 6);
   EXPECT_EQ(t.kernels[0].resources.registers, 254);
   EXPECT_EQ(read.find("sm_90a"), &t);
   EXPECT_EQ(read.find("sm_80"), nullptr);
@@ -169,6 +172,8 @@ TEST(Bundle, ImpossibleKernelsAreRefused) {
             "bundle: workspace 'ws0' has an impossible size");
   EXPECT_EQ(refused([](T &t) { t.kernels[0].arguments[0].box[2] = 257; }),
             "bundle: kernel 'r_step' wants an impossible box of 'key'");
+  EXPECT_EQ(refused([](T &t) { t.kernels.clear(); }),
+            "bundle: target 'sm_90a' has no kernels");
   EXPECT_EQ(refused([](T &t) { t.slabsPerHead = 0; }),
             "bundle: expected at least one slab a head");
 }
