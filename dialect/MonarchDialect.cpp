@@ -192,13 +192,22 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
   // A host tile is a buffer of any size; a GPU's is made of fragments. wgmma
   // takes warpgroups, 64 rows each; a fourth would leave them 112 registers.
   bool gpu = kind != "host", wgmma = kind == "wgmma";
-  if (failed(check("warps", warps, wgmma ? 4 : 1, wgmma ? 12 : gpu ? 32 : 1)) ||
+  if (failed(check("warps", warps, wgmma ? 4 : 1,
+                   wgmma ? 12
+                   : gpu ? 32
+                         : 1)) ||
       failed(check("stages", stages, 1, 16)) ||
       failed(check("rows", rows, gpu ? 16 * warps : 1,
-                   wgmma ? 16 * warps : gpu ? 1024 : int64_t(1) << 24)) ||
+                   wgmma ? 16 * warps
+                   : gpu ? 1024
+                         : int64_t(1) << 24)) ||
       failed(check("columns", columns, gpu ? 8 : 1,
                    gpu ? 256 : int64_t(1) << 24)) ||
-      failed(check("chunk", chunk, wgmma ? 64 : gpu ? 32 : 1, int64_t(1) << 24)))
+      failed(check("chunk", chunk,
+                   wgmma ? 64
+                   : gpu ? 32
+                         : 1,
+                   int64_t(1) << 24)))
     return failure();
   if (gpu ? element.isBF16() || element.isF16() : element.isF32())
     return success();

@@ -69,9 +69,9 @@ void LayoutAttr::print(AsmPrinter &printer) const {
 LogicalResult
 LayoutAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                    StringRef kind, int64_t warps) {
-  if (!llvm::is_contained({"shared", "swizzled", "staged", "lhs", "acc", "rows",
-                           "columns"},
-                          kind))
+  if (!llvm::is_contained(
+          {"shared", "swizzled", "staged", "lhs", "acc", "rows", "columns"},
+          kind))
     return emitError() << "expected layout shared, swizzled, staged, lhs, acc, "
                           "rows or columns, got '"
                        << kind << "'";

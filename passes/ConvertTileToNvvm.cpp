@@ -362,8 +362,9 @@ LogicalResult ThreadLowering::run() {
   kernel->setAttr("nvvm.reqntid",
                   b.getDenseI32ArrayAttr({int32_t(threads), 1, 1}));
   for (unsigned map : maps) {
-    kernel.setArgAttr(map, "llvm.byval",
-                      TypeAttr::get(LLVM::LLVMArrayType::get(b.getI8Type(), 128)));
+    kernel.setArgAttr(
+        map, "llvm.byval",
+        TypeAttr::get(LLVM::LLVMArrayType::get(b.getI8Type(), 128)));
     kernel.setArgAttr(map, "llvm.align", b.getI64IntegerAttr(64));
     kernel.setArgAttr(map, "nvvm.grid_constant", b.getUnitAttr());
   }

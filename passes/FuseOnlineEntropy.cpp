@@ -45,8 +45,9 @@ struct FuseOnlineEntropy
       bool wgmma = target.getKind() == "wgmma" &&
                    keysFormBoxes(r.getGeometry().getValue());
       int64_t stages = wgmma ? 1 : 2;
-      limit = std::min({limit, int64_t(wgmma ? 256 : 160),
-                        target.getSharedMemory() / (stages * rowBytes) / 8 * 8});
+      limit =
+          std::min({limit, int64_t(wgmma ? 256 : 160),
+                    target.getSharedMemory() / (stages * rowBytes) / 8 * 8});
     }
     return limit;
   }

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
 
 namespace monarch {
@@ -37,6 +38,21 @@ inline bool keysFormBoxes(const Geometry &g) {
     axes += !g.blocks.isRow[x] && g.tile[x] != 1;
   bool tokensInOrder = g.tile[1] == 1 || g.blocks.isRow[1];
   return axes <= 1 && (!g.sequenceTokens || tokensInOrder);
+}
+
+/// `v` at the builder's place: scalar ops of `block` that it is made of are
+/// made again, with what `mapping` puts in the place of their operands.
+inline mlir::Value remake(mlir::OpBuilder &b, mlir::Value v, mlir::Block *block,
+                          mlir::IRMapping &mapping) {
+  if (mlir::Value known = mapping.lookupOrNull(v))
+    return known;
+  mlir::Operation *op = v.getDefiningOp();
+  if (!op || op->getBlock() != block)
+    return v;
+  for (mlir::Value operand : op->getOperands())
+    mapping.map(operand, remake(b, operand, block, mapping));
+  b.clone(*op, mapping);
+  return mapping.lookup(v);
 }
 
 } // namespace monarch

@@ -116,8 +116,8 @@ Choice chooseWgmma(const Shape &s, TargetAttr target) {
   // Three consumer warpgroups have 160 registers a thread: scores, packed
   // probabilities, queries and two chunks of outputs fit up to 96 columns.
   int64_t total = g.queryTiles() * g.b2();
-  int64_t warpgroups = std::clamp<int64_t>(ceilDiv(total, 64), 1,
-                                           c.columns <= 96 ? 3 : 2);
+  int64_t warpgroups =
+      std::clamp<int64_t>(ceilDiv(total, 64), 1, c.columns <= 96 ? 3 : 2);
   c.warps = 4 * warpgroups;
   c.rows = 16 * c.warps;
   // One stage of keys and values, with its barriers; outputs leave through
@@ -194,7 +194,8 @@ struct SelectSchedule
         [&](KernelOp kernel) { kernels.push_back(kernel.getName()); });
     for (const Request &request : requests)
       if (!llvm::is_contained(kernels, request.kernel))
-        return getOperation().emitError("schedule: expected one of the kernels ")
+        return getOperation().emitError(
+                   "schedule: expected one of the kernels ")
                << llvm::join(kernels, ", ") << ", got '" << request.kernel
                << "'";
     getOperation()->removeAttr(scheduleRequestAttrName);
@@ -260,8 +261,8 @@ struct SelectSchedule
     StringRef kind = !gpu ? "host" : canWgmma ? "wgmma" : "mma_sync";
     for (const Request &request : requests)
       if (request.kernel == kernel.getName() && request.part == "kind") {
-        bool possible = request.value == kind ||
-                        (canWgmma && request.value == "mma_sync");
+        bool possible =
+            request.value == kind || (canWgmma && request.value == "mma_sync");
         if (!possible)
           return fail() << "kind " << request.value
                         << " is not possible for kernel " << kernel.getName()
@@ -285,9 +286,10 @@ struct SelectSchedule
     if (!schedule)
       return failure();
     kernel.setScheduleAttr(schedule);
-    kernel.emitRemark() << "kernel " << kernel.getName() << ": " << c.kind << " " << c.rows
-                        << " x " << c.columns << " tiles, " << c.warps
-                        << " warps, " << c.stages << " stages: " << c.why;
+    kernel.emitRemark() << "kernel " << kernel.getName() << ": " << c.kind
+                        << " " << c.rows << " x " << c.columns << " tiles, "
+                        << c.warps << " warps, " << c.stages
+                        << " stages: " << c.why;
     ++scheduled;
     return success();
   }

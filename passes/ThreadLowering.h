@@ -52,8 +52,8 @@ struct Ring {
   RankedTensorType tile;
   int64_t stageBytes;
   int64_t stages = 1;
-  int64_t halfBytes = 0;      ///< of 64 channels
-  Value full, empty;          ///< i32 addresses of the first barriers
+  int64_t halfBytes = 0; ///< of 64 channels
+  Value full, empty;     ///< i32 addresses of the first barriers
 };
 
 /// Bytes of one row of a shared tile.
@@ -197,6 +197,9 @@ private:
   Value ofTurn(Value first, Value turn, const Ring &ring, int64_t bytes);
   Value parityOf(Value turn, const Ring &ring);
   void awaitBarrier(Value address, Value parity);
+  void fenceProxy();
+  Registers statement(StringRef text, StringRef constraints, int64_t count,
+                      ValueRange operands);
   Registers matrices(Value address, int count, bool transpose);
   void multiply(MutableArrayRef<Value> acc, ArrayRef<Value> lhs,
                 ArrayRef<Value> rhs, Type element);
@@ -211,8 +214,8 @@ private:
   llvm::DenseMap<Value, Registers> registers;
   llvm::DenseMap<Value, Memory> memories;
   llvm::DenseMap<Value, Ring> rings;
-  Value thread, lane, warp, group, quad; ///< index: tid, lane, warp, g, c
-  Value sharedBase;                      ///< i32
+  Value thread, lane, warp, group, quad;   ///< index: tid, lane, warp, g, c
+  Value sharedBase;                        ///< i32
   llvm::DenseMap<Value, Value> tensorMaps; ///< of memories, as pointers
   bool rolesBegun = false;
   int64_t sharedBytes = 0;

@@ -54,10 +54,11 @@ Value ThreadLowering::pointerAt(const Memory &memory, AffineMap map,
                  mul(offset, arith::ConstantIntOp::create(b, loc, bytes, 64)));
 }
 
-ThreadLowering::Rows
-ThreadLowering::makeRows(const Memory &memory, ValueRange indices, Value limit,
-                         AffineMap map, ArrayRef<bool> inBounds, Value first,
-                         Value offset) {
+ThreadLowering::Rows ThreadLowering::makeRows(const Memory &memory,
+                                              ValueRange indices, Value limit,
+                                              AffineMap map,
+                                              ArrayRef<bool> inBounds,
+                                              Value first, Value offset) {
   Rows rows;
   rows.offset = offset;
   rows.memory = &memory;
@@ -102,9 +103,8 @@ static std::optional<int64_t> stepOf(AffineExpr e, unsigned dim,
 /// The row `distance` after the first. Where the map is linear in the row its
 /// pointer is the previous one's plus a multiple of a stride, which keeps one
 /// address and one stride in registers instead of an address a row; with static
-/// strides the address alone. `most` is
-/// the largest row that any thread has here, -1 when unknown: a constant limit
-/// past it needs no check.
+/// strides the address alone. `most` is the largest row that any thread has
+/// here, -1 when unknown: a constant limit past it needs no check.
 ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
                                               int64_t most) {
   const Memory &memory = *rows.memory;
@@ -136,15 +136,14 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
       require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
                                     evaluate(e, dims), size));
     }
-    std::optional<int64_t> step =
-        stepOf(e, rowDim, distance - rows.distance);
+    std::optional<int64_t> step = stepOf(e, rowDim, distance - rows.distance);
     if (!step) {
       linear = false;
     } else if (*step && !memory.strides[x]) {
       fixed += *step * staticStrides[x] * bytes;
     } else if (*step) {
-      Value term = mul(memory.strides[x], arith::ConstantIntOp::create(
-                                              b, loc, *step * bytes, 64));
+      Value term = mul(memory.strides[x],
+                       arith::ConstantIntOp::create(b, loc, *step * bytes, 64));
       moving = moving ? add(moving, term) : term;
     }
   }

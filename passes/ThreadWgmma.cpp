@@ -51,7 +51,8 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   int64_t first = rows * 128, bytes = ring.halfBytes - first;
   int64_t halves = ring.stages * ring.stageBytes / ring.halfBytes;
   if (bytes) {
-    Value zero = LLVM::ZeroOp::create(b, loc, VectorType::get({4}, b.getI32Type()));
+    Value zero =
+        LLVM::ZeroOp::create(b, loc, VectorType::get({4}, b.getI32Type()));
     auto loop = scf::ForOp::create(b, loc, thread, index(bytes / 16 * halves),
                                    index(32 * (warps + 4)));
     OpBuilder::InsertionGuard guard(b);
@@ -72,9 +73,9 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   for (int64_t s = 0; s < ring.stages; ++s) {
     NVVM::MBarrierInitOp::create(
         b, loc, sharedPointer(add(ring.full, i32(8 * s))), i32(1), Value());
-    NVVM::MBarrierInitOp::create(
-        b, loc, sharedPointer(add(ring.empty, i32(8 * s))), i32(warps),
-        Value());
+    NVVM::MBarrierInitOp::create(b, loc,
+                                 sharedPointer(add(ring.empty, i32(8 * s))),
+                                 i32(warps), Value());
   }
   rings[op.getRing()] = ring;
   return success();
@@ -88,8 +89,7 @@ const Ring *ThreadLowering::swizzledRing(Value ring) {
 
 Value ThreadLowering::ofTurn(Value first, Value turn, const Ring &ring,
                              int64_t bytes) {
-  Value stage =
-      arith::RemUIOp::create(b, loc, turn, index(ring.stages));
+  Value stage = arith::RemUIOp::create(b, loc, turn, index(ring.stages));
   return add(first, mul(toI32(stage), i32(bytes)));
 }
 
@@ -109,8 +109,7 @@ void ThreadLowering::awaitBarrier(Value address, Value parity) {
 Value ThreadLowering::evictPolicy(StringRef evict) {
   if (evict == "normal")
     return Value();
-  uint64_t policy =
-      evict == "first" ? 0x12F0000000000000 : 0x14F0000000000000;
+  uint64_t policy = evict == "first" ? 0x12F0000000000000 : 0x14F0000000000000;
   return arith::ConstantIntOp::create(b, loc, int64_t(policy), 64);
 }
 
@@ -124,8 +123,7 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   // A fresh barrier counts as having completed the phase before its first, so
   // the first turn of a stage does not wait.
   Value one = i32(1);
-  Value released =
-      arith::XOrIOp::create(b, loc, parityOf(turn, ring), one);
+  Value released = arith::XOrIOp::create(b, loc, parityOf(turn, ring), one);
   awaitBarrier(ofTurn(ring.empty, turn, ring, 8), released);
   Value full = sharedPointer(ofTurn(ring.full, turn, ring, 8));
   int64_t bytes = 2;
@@ -166,8 +164,7 @@ LogicalResult ThreadLowering::lowerAcquire(tile::AcquireOp op) {
   const Ring &ring = *known;
   Value turn = mapping.lookupOrDefault(op.getTurn());
   awaitBarrier(ofTurn(ring.full, turn, ring, 8), parityOf(turn, ring));
-  registers[op.getResult()] = {
-      ofTurn(ring.base, turn, ring, ring.stageBytes)};
+  registers[op.getResult()] = {ofTurn(ring.base, turn, ring, ring.stageBytes)};
   return success();
 }
 
@@ -189,6 +186,15 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   return success();
 }
 
+/// What threads have written is visible to the copy engine.
+void ThreadLowering::fenceProxy() {
+  NVVM::FenceProxyOp::create(
+      b, loc,
+      NVVM::ProxyKindAttr::get(b.getContext(), NVVM::ProxyKind::async_shared),
+      NVVM::SharedSpaceAttr::get(b.getContext(),
+                                 NVVM::SharedSpace::shared_cta));
+}
+
 //===----------------------------------------------------------------------===//
 // Copies out
 //===----------------------------------------------------------------------===//
@@ -201,8 +207,9 @@ LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
     return op.emitOpError("expected 16 accumulator rows a warp and a ring");
   const Ring &ring = it->second;
   int64_t bytes = rowBytes(ring.tile), column = op.getColumnOffset();
-  Value start = add(ring.base, toI32(add(mul(firstRow(type), index(bytes)),
-                                         mul(quad, index(16)))));
+  Value start =
+      add(ring.base,
+          toI32(add(mul(firstRow(type), index(bytes)), mul(quad, index(16)))));
   int64_t columns = type.getDimSize(1) / 8;
   for (int64_t h = 0; h < 2; ++h)
     for (int64_t n = 0; n < columns; n += 4) {
@@ -230,11 +237,7 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
   const Ring &ring = it->second;
   const Memory &memory = memories.find(op.getDest())->second;
   // What the warp has written is visible to the copy engine.
-  NVVM::FenceProxyOp::create(
-      b, loc,
-      NVVM::ProxyKindAttr::get(b.getContext(), NVVM::ProxyKind::async_shared),
-      NVVM::SharedSpaceAttr::get(b.getContext(),
-                                 NVVM::SharedSpace::shared_cta));
+  fenceProxy();
   NVVM::SyncWarpOp::create(b, loc, i32(-1));
   auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
   OpBuilder::InsertionGuard guard(b);
@@ -281,19 +284,13 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
     // Barriers and zeros are visible to all, and to the copy engine.
     rolesBegun = true;
     NVVM::FenceMbarrierInitOp::create(b, loc);
-    NVVM::FenceProxyOp::create(
-        b, loc,
-        NVVM::ProxyKindAttr::get(b.getContext(),
-                                 NVVM::ProxyKind::async_shared),
-        NVVM::SharedSpaceAttr::get(b.getContext(),
-                                   NVVM::SharedSpace::shared_cta));
+    fenceProxy();
     NVVM::Barrier0Op::create(b, loc);
   }
   bool producer = op.getKind() == "producer";
-  Value mine = arith::CmpIOp::create(b, loc,
-                                     producer ? arith::CmpIPredicate::uge
-                                              : arith::CmpIPredicate::ult,
-                                     warp, index(warps));
+  Value mine = arith::CmpIOp::create(
+      b, loc, producer ? arith::CmpIPredicate::uge : arith::CmpIPredicate::ult,
+      warp, index(warps));
   auto branch = scf::IfOp::create(b, loc, mine, false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
@@ -317,6 +314,23 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
 // Products
 //===----------------------------------------------------------------------===//
 
+/// An asm statement with side effects and `count` results in f32.
+Registers ThreadLowering::statement(StringRef text, StringRef constraints,
+                                    int64_t count, ValueRange operands) {
+  SmallVector<Type> types(count, b.getF32Type());
+  auto op = LLVM::InlineAsmOp::create(
+      b, loc, LLVM::LLVMStructType::getLiteral(b.getContext(), types), operands,
+      b.getStringAttr(text), b.getStringAttr(constraints),
+      /*has_side_effects=*/b.getUnitAttr(), UnitAttr(),
+      LLVM::TailCallKindAttr::get(b.getContext(), LLVM::TailCallKind::None),
+      LLVM::AsmDialectAttr(), ArrayAttr());
+  Registers results;
+  for (int64_t i = 0; i < count; ++i)
+    results.push_back(
+        LLVM::ExtractValueOp::create(b, loc, op->getResult(0), i));
+  return results;
+}
+
 /// All steps of a product in one asm statement, so that nothing comes between
 /// the wgmma of a group (ptxas C7514). A is in registers; B is described by an
 /// address, K-major for lhs x rhs^T and MN-major for lhs x rhs.
@@ -335,8 +349,8 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
 
   // Shared memory descriptor: address / 16 in bits 0-13, distance of groups of
   // 8 rows (1024 bytes) / 16 in bits 32-45, 128-byte swizzle in bit 62.
-  constexpr int64_t fixed = (int64_t(1) << 62) | (int64_t(1024 >> 4) << 32) |
-                            (int64_t(1) << 16);
+  constexpr int64_t fixed =
+      (int64_t(1) << 62) | (int64_t(1024 >> 4) << 32) | (int64_t(1) << 16);
   Value address = at(op.getRhs(), 0);
   Value sixteenths = arith::ShRUIOp::create(
       b, loc, arith::AndIOp::create(b, loc, address, i32(0x3FFFF)), i32(4));
@@ -383,18 +397,7 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
   os << "wgmma.commit_group.sync.aligned;\n}";
   cs << "l";
   operands.push_back(descriptor);
-  SmallVector<Type> types(count, b.getF32Type());
-  auto product = LLVM::InlineAsmOp::create(
-      b, loc, LLVM::LLVMStructType::getLiteral(b.getContext(), types), operands,
-      b.getStringAttr(text), b.getStringAttr(constraints),
-      /*has_side_effects=*/b.getUnitAttr(), UnitAttr(),
-      LLVM::TailCallKindAttr::get(b.getContext(), LLVM::TailCallKind::None),
-      LLVM::AsmDialectAttr(), ArrayAttr());
-  Registers acc;
-  for (int64_t i = 0; i < count; ++i)
-    acc.push_back(
-        LLVM::ExtractValueOp::create(b, loc, product->getResult(0), i));
-  registers[op.getResult()] = acc;
+  registers[op.getResult()] = statement(text, constraints, count, operands);
   products += steps;
   return success();
 }
@@ -408,16 +411,7 @@ void ThreadLowering::lowerAwait(tile::AwaitOp op) {
     constraints += "=f,";
   for (size_t i = 0; i < acc.size(); ++i)
     constraints += std::to_string(i) + (i + 1 < acc.size() ? "," : "");
-  SmallVector<Type> types(acc.size(), b.getF32Type());
-  auto wait = LLVM::InlineAsmOp::create(
-      b, loc, LLVM::LLVMStructType::getLiteral(b.getContext(), types), acc,
-      b.getStringAttr("wgmma.wait_group.sync.aligned " +
-                      std::to_string(op.getPending()) + ";"),
-      b.getStringAttr(constraints), b.getUnitAttr(), UnitAttr(),
-      LLVM::TailCallKindAttr::get(b.getContext(), LLVM::TailCallKind::None),
-      LLVM::AsmDialectAttr(), ArrayAttr());
-  Registers out;
-  for (size_t i = 0; i < acc.size(); ++i)
-    out.push_back(LLVM::ExtractValueOp::create(b, loc, wait->getResult(0), i));
-  registers[op.getResult()] = out;
+  registers[op.getResult()] = statement(
+      "wgmma.wait_group.sync.aligned " + std::to_string(op.getPending()) + ";",
+      constraints, acc.size(), acc);
 }

@@ -30,8 +30,8 @@ SmallVector<Operation *> sliceFrom(Operation *start, Operation *op,
     Operation *next = open.pop_back_val();
     if (next == product)
       return {};
-    if (next->getBlock() != start->getBlock() ||
-        next->isBeforeInBlock(start) || !slice.insert(next))
+    if (next->getBlock() != start->getBlock() || next->isBeforeInBlock(start) ||
+        !slice.insert(next))
       continue;
     if (!isMemoryEffectFree(next) && !isa<tile::AcquireOp>(next))
       return {};
@@ -40,9 +40,8 @@ SmallVector<Operation *> sliceFrom(Operation *start, Operation *op,
         open.push_back(def);
   }
   SmallVector<Operation *> ordered = slice.takeVector();
-  llvm::sort(ordered, [](Operation *x, Operation *y) {
-    return x->isBeforeInBlock(y);
-  });
+  llvm::sort(ordered,
+             [](Operation *x, Operation *y) { return x->isBeforeInBlock(y); });
   return ordered;
 }
 

@@ -5,7 +5,6 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
 using namespace monarch;
@@ -55,33 +54,19 @@ public:
 private:
   Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
 
-  /// `v` as it would be if the induction variable were `at`: clones the scalar
-  /// ops of the body that it is made of.
-  Value cloneAt(Value v, Value at, IRMapping &mapping) {
-    if (v == loop.getInductionVar())
-      return at;
-    if (Value known = mapping.lookupOrNull(v))
-      return known;
-    Operation *op = v.getDefiningOp();
-    if (!op || op->getBlock() != loop.getBody())
-      return v;
-    for (Value operand : op->getOperands())
-      mapping.map(operand, cloneAt(operand, at, mapping));
-    b.clone(*op, mapping);
-    return mapping.lookup(v);
-  }
-
   /// Starts the copies of the turn with induction variable `at`.
   void issue(Value at, Value stage) {
     Value enable = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, at,
                                          loop.getUpperBound());
     IRMapping mapping;
+    mapping.map(loop.getInductionVar(), at);
     for (auto [load, ring] : llvm::zip(loads, rings)) {
       SmallVector<Value> indices;
       for (Value v : load.getIndices())
-        indices.push_back(cloneAt(v, at, mapping));
-      Value limit =
-          load.getLimit() ? cloneAt(load.getLimit(), at, mapping) : Value();
+        indices.push_back(remake(b, v, loop.getBody(), mapping));
+      Value limit = load.getLimit()
+                        ? remake(b, load.getLimit(), loop.getBody(), mapping)
+                        : Value();
       tile::CopyAsyncOp::create(b, loc, load.getSource(), indices, limit, ring,
                                 stage, enable, load.getMap(),
                                 load.getInBounds());

@@ -300,15 +300,15 @@ Address Kernel::linearTokens(ArrayRef<Value> operands, AffineExpr frame,
           Value()};
 }
 
-/// Rows of an intermediate [slab, P/group, NK, group(, D)]; the first operand is
-/// the slab, `pair` counts from its start.
+/// Rows of an intermediate [slab, P/group, NK, group(, D)]; the first operand
+/// is the slab, `pair` counts from its start.
 Address Kernel::factorRows(ArrayRef<Value> operands, AffineExpr pair,
                            AffineExpr key, Value limit) {
   int64_t group = pairGroup(schedule);
-  return {SmallVector<Value>(operands),
-          map(operands.size() + 1,
-              {d(0), pair.floorDiv(group), key, pair % group}),
-          SmallVector<bool>(4, true), limit};
+  return {
+      SmallVector<Value>(operands),
+      map(operands.size() + 1, {d(0), pair.floorDiv(group), key, pair % group}),
+      SmallVector<bool>(4, true), limit};
 }
 
 //===----------------------------------------------------------------------===//
@@ -439,8 +439,8 @@ SmallVector<Value> Kernel::open(ArrayRef<int64_t> dims, bool slabsTogether) {
   auto indices = llvm::to_vector_of<Value>(forall.getInductionVars());
   if (slabsTogether) {
     Value &last = indices.back();
-    Value number = apply(map(2, {d(0) * dims.back() + d(1)}),
-                         {indices[0], last});
+    Value number =
+        apply(map(2, {d(0) * dims.back() + d(1)}), {indices[0], last});
     indices[0] = arith::RemUIOp::create(b, loc, number, slabCount);
     last = arith::DivUIOp::create(b, loc, number, slabCount);
   }
@@ -468,8 +468,8 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
   // of the intermediate. On wgmma R moves as fast as the memory lets it: there
   // slabs are, whose programs read the same keys at the same time, so that the
   // memory is read once.
-  SmallVector<Value> program = open({ceilDiv(slabPairs, m), b1},
-                                    schedule.getKind() == "wgmma");
+  SmallVector<Value> program =
+      open({ceilDiv(slabPairs, m), b1}, schedule.getKind() == "wgmma");
   Value local = apply(map(1, {d(0) * m}), {program[0]}), k = program[1];
   Value m0 = inHead(local);
   Value rowLimit;
@@ -540,8 +540,7 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
     return valid ? masked(x, valid) : x;
   };
 
-  Address aLRows =
-      factorRows({slab, local, kk}, d(1) + d(3), d(2), rowLimit);
+  Address aLRows = factorRows({slab, local, kk}, d(1) + d(3), d(2), rowLimit);
   if (oneTile) {
     Value keyTile, valueTile;
     Value x = scores(index(0), keyTile, valueTile);

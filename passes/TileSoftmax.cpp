@@ -47,9 +47,9 @@ public:
         b.getNamedAttr("launches", b.getArrayAttr(launches)),
         b.getNamedAttr("batch", b.getI64IntegerAttr(batch)),
         b.getNamedAttr("heads", b.getI64IntegerAttr(heads)),
-        b.getNamedAttr("slabs_per_head",
-                       b.getI64IntegerAttr(ceilDiv(
-                           g.queryTiles() * g.b2(), slabPairs)))};
+        b.getNamedAttr(
+            "slabs_per_head",
+            b.getI64IntegerAttr(ceilDiv(g.queryTiles() * g.b2(), slabPairs)))};
     if (geometry)
       plan.push_back(b.getNamedAttr("geometry", geometry));
     module->setAttr(planAttrName, b.getDictionaryAttr(plan));
@@ -251,8 +251,8 @@ LogicalResult Entry::assignBuffers() {
       if (!buffers.count(v))
         (cast<RankedTensorType>(v.getType()).getRank() == 5 ? factors : scalars)
             .push_back(v);
-    if (!factors.empty() && 
-          failed(addWorkspace(factors, schedule, schedule.getElement())))
+    if (!factors.empty() &&
+        failed(addWorkspace(factors, schedule, schedule.getElement())))
       return failure();
     for (Value v : scalars) {
       if (cast<RankedTensorType>(v.getType()).getShape().size() != 4 ||

@@ -5,7 +5,6 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
 using namespace monarch;
@@ -24,9 +23,9 @@ bool wantsBulkCopy(tile::LoadOp load) {
 /// Ops that both roles need and that cost nothing to share: index arithmetic.
 bool isScalar(Operation *op) {
   return op->getNumRegions() == 0 && isMemoryEffectFree(op) &&
-         op->getNumResults() > 0 && llvm::none_of(op->getResultTypes(), [](Type t) {
-           return isa<RankedTensorType>(t);
-         });
+         op->getNumResults() > 0 &&
+         llvm::none_of(op->getResultTypes(),
+                       [](Type t) { return isa<RankedTensorType>(t); });
 }
 
 /// Splits the program of one kernel into a producer, which starts the copies of
@@ -34,8 +33,8 @@ bool isScalar(Operation *op) {
 class Specializer {
 public:
   Specializer(func::FuncOp kernel, scf::ForallOp programs)
-      : kernel(kernel), programs(programs),
-        schedule(scheduleOf(kernel)), b(kernel), loc(kernel.getLoc()) {}
+      : kernel(kernel), programs(programs), schedule(scheduleOf(kernel)),
+        b(kernel), loc(kernel.getLoc()) {}
 
   LogicalResult run();
 
@@ -47,19 +46,6 @@ private:
     b.createBlock(&role.getBody());
     return role;
   }
-  /// `v` inside the producer: scalar ops of the loop are made again.
-  Value inProducer(Value v, Block *from, IRMapping &mapping) {
-    if (Value known = mapping.lookupOrNull(v))
-      return known;
-    Operation *op = v.getDefiningOp();
-    if (!op || op->getBlock() != from || from == programs.getBody())
-      return v;
-    for (Value operand : op->getOperands())
-      mapping.map(operand, inProducer(operand, from, mapping));
-    b.clone(*op, mapping);
-    return mapping.lookup(v);
-  }
-
   func::FuncOp kernel;
   scf::ForallOp programs;
   ScheduleAttr schedule;
@@ -92,7 +78,8 @@ LogicalResult Specializer::addBox(tile::LoadOp load,
     box.push_back(moves ? rows : 1);
   }
   if (moving != 1 || map.getResult(0).isFunctionOfDim(row))
-    return load.emitOpError("expected rows along one axis for a bulk copy, got ")
+    return load.emitOpError(
+               "expected rows along one axis for a bulk copy, got ")
            << load.getMapAttr();
   // One 128-byte swizzle atom is 64 channels wide.
   box.push_back(64);
@@ -177,9 +164,8 @@ LogicalResult Specializer::run() {
     IRMapping mapping;
     Value turn = zero;
     if (loop) {
-      auto copies =
-          scf::ForOp::create(b, loc, loop.getLowerBound(), loop.getUpperBound(),
-                             loop.getStep());
+      auto copies = scf::ForOp::create(b, loc, loop.getLowerBound(),
+                                       loop.getUpperBound(), loop.getStep());
       b.setInsertionPointToStart(copies.getBody());
       turn = copies.getInductionVar();
       mapping.map(loop.getInductionVar(), turn);
@@ -187,7 +173,8 @@ LogicalResult Specializer::run() {
     for (auto [load, ring, box] : llvm::zip(loads, rings, boxes)) {
       SmallVector<Value> indices;
       for (Value v : load.getIndices())
-        indices.push_back(inProducer(v, turns, mapping));
+        indices.push_back(
+            remake(b, v, loop ? loop.getBody() : nullptr, mapping));
       tile::CopyBulkOp::create(b, load.getLoc(), load.getSource(), indices,
                                ring, turn, load.getMap(), box,
                                /*evict=*/"last"); // other programs read it too

@@ -49,9 +49,9 @@ struct TileStageOutputs
       auto dest = cast<MemRefType>(first.getDest().getType());
       auto layout = tile::LayoutAttr::get(&getContext(), "staged",
                                           tile::layoutOf(value).getWarps());
-      auto tileType = RankedTensorType::get(
-          {value.getDimSize(0), dest.getShape().back()}, dest.getElementType(),
-          layout);
+      auto tileType =
+          RankedTensorType::get({value.getDimSize(0), dest.getShape().back()},
+                                dest.getElementType(), layout);
       b.setInsertionPointToStart(programs.getBody());
       Value ring = tile::AllocRingOp::create(
           b, loc, tile::RingType::get(&getContext(), 1, tileType));

@@ -298,9 +298,8 @@ bool monarch::parseBundle(const std::string &bytes, Bundle &bundle,
         k.sharedBytes = jk.at("shared_bytes");
         k.dynamicFrames = jk.at("dynamic_frames");
         for (const Json &ja : jk.at("arguments"))
-          k.arguments.push_back(
-              {ja.at("buffer"), ja.at("offset_bytes"),
-               ja.value("box", std::vector<int64_t>())});
+          k.arguments.push_back({ja.at("buffer"), ja.at("offset_bytes"),
+                                 ja.value("box", std::vector<int64_t>())});
         k.resources = {jk.at("registers"), jk.at("spill_stores"),
                        jk.at("spill_loads"), jk.at("stack_bytes")};
         t.kernels.push_back(std::move(k));

@@ -48,9 +48,8 @@ struct Loaded {
     load(d.eventRecord, "cuEventRecord");
     load(d.eventSynchronize, "cuEventSynchronize");
     load(d.eventElapsedTime, "cuEventElapsedTime");
-    d.tensorMapEncodeTiled =
-        reinterpret_cast<decltype(d.tensorMapEncodeTiled)>(
-            dlsym(library, "cuTensorMapEncodeTiled"));
+    d.tensorMapEncodeTiled = reinterpret_cast<decltype(d.tensorMapEncodeTiled)>(
+        dlsym(library, "cuTensorMapEncodeTiled"));
     if (error.empty())
       d.check(d.init(0), "cuInit", error);
   }

@@ -114,8 +114,8 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
   }
   // All heads of all batch entries are one range; some of them are one a batch.
   bool all = impl->heads == impl->problem.heads && !impl->hasTensorMaps;
-  impl->range = (all ? impl->problem.batch : 1) * impl->heads *
-                impl->target.slabsPerHead;
+  impl->range =
+      (all ? impl->problem.batch : 1) * impl->heads * impl->target.slabsPerHead;
   int64_t most = perSlab ? options.maxWorkspaceBytes / perSlab : impl->range;
   most = std::min<int64_t>({most, impl->range, 65535}); // grid.y
   if (!impl->chooseGroup(most, error))
@@ -154,7 +154,9 @@ bool Plan::Impl::chooseGroup(int64_t most, std::string &error) {
                      "cuOccupancyMaxActiveBlocksPerMultiprocessor", error))
     return false;
   int64_t slots = std::max<int64_t>(1, int64_t(multiprocessors) * blocks);
-  auto waves = [&](int64_t slabs) { return ceilDiv(slabs * k.programs, slots); };
+  auto waves = [&](int64_t slabs) {
+    return ceilDiv(slabs * k.programs, slots);
+  };
   int64_t least = INT64_MAX;
   for (int64_t size = most; size >= 1; --size) {
     int64_t launches = ceilDiv(range, size);
@@ -301,8 +303,8 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
             arguments.add(stride);
           if (!a.box.empty() &&
               !encode(*d, arguments.addMap(), ref, impl->problem,
-                      isKeySide ? frames : g.queryFrames,
-                      begin / perEntry, a, error))
+                      isKeySide ? frames : g.queryFrames, begin / perEntry, a,
+                      error))
             return false;
         }
         if (k.dynamicFrames)

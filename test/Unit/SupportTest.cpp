@@ -84,7 +84,8 @@ TEST(Bundle, RoundTrip) {
   EXPECT_EQ(t.ptx, b.targets[0].ptx);
   ASSERT_EQ(t.kernels.size(), 1u);
   EXPECT_EQ(t.kernels[0].arguments[1].offsetBytes, 256);
-  EXPECT_EQ(t.kernels[0].arguments[0].box, b.targets[0].kernels[0].arguments[0].box);
+  EXPECT_EQ(t.kernels[0].arguments[0].box,
+            b.targets[0].kernels[0].arguments[0].box);
   EXPECT_EQ(t.slabsPerHead, 6);
   EXPECT_EQ(t.kernels[0].resources.registers, 254);
   EXPECT_EQ(read.find("sm_90a"), &t);
