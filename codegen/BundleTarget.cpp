@@ -48,9 +48,14 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
     os << schedule.getKind() << " " << schedule.getRows() << "x"
        << schedule.getColumns() << ", " << schedule.getWarps() << " warps, "
        << schedule.getStages() << " stages";
+    if (schedule.getCluster() > 1)
+      os << ", clusters of " << schedule.getCluster();
     k.programs = programs.getInt();
     k.sharedBytes = shared.getInt();
     k.threads = threads[0];
+    if (auto cluster =
+            function->getAttrOfType<DenseI32ArrayAttr>("nvvm.cluster_dim"))
+      k.cluster = cluster[0];
     k.dynamicFrames = launch.dynamicFrames;
     if (k.sharedBytes > target.getSharedMemory())
       return function.emitError("needs ")

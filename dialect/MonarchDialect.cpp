@@ -178,8 +178,8 @@ TargetAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
 LogicalResult
 ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                      StringRef kind, int64_t rows, int64_t columns,
-                     int64_t warps, int64_t stages, int64_t chunk,
-                     Type element) {
+                     int64_t warps, int64_t stages, int64_t chunk, Type element,
+                     int64_t cluster) {
   if (failed(verifyKind(emitError, kind)))
     return failure();
   auto check = [&](StringRef name, int64_t value, int64_t step,
@@ -191,24 +191,34 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
   };
   // A host tile is a buffer of any size; a GPU's is made of fragments. wgmma
   // takes warpgroups, 64 rows each; a fourth would leave them 112 registers.
+  // In a cluster warpgroups of 64 rows take turns.
   bool gpu = kind != "host", wgmma = kind == "wgmma";
+  bool teams = wgmma && cluster > 1;
   if (failed(check("warps", warps, wgmma ? 4 : 1,
                    wgmma ? 12
                    : gpu ? 32
                          : 1)) ||
       failed(check("stages", stages, 1, 16)) ||
-      failed(check("rows", rows, gpu ? 16 * warps : 1,
-                   wgmma ? 16 * warps
-                   : gpu ? 1024
-                         : int64_t(1) << 24)) ||
+      failed(check("rows", rows,
+                   teams ? 64
+                   : gpu ? 16 * warps
+                         : 1,
+                   teams   ? 64
+                   : wgmma ? 16 * warps
+                   : gpu   ? 1024
+                           : int64_t(1) << 24)) ||
       failed(check("columns", columns, gpu ? 8 : 1,
                    gpu ? 256 : int64_t(1) << 24)) ||
       failed(check("chunk", chunk,
                    wgmma ? 64
                    : gpu ? 32
                          : 1,
-                   int64_t(1) << 24)))
+                   int64_t(1) << 24)) ||
+      failed(check("cluster", cluster, 1, gpu ? 16 : 1)))
     return failure();
+  if (!llvm::isPowerOf2_64(cluster))
+    return emitError() << "expected cluster to be a power of 2, got "
+                       << cluster;
   if (gpu ? element.isBF16() || element.isF16() : element.isF32())
     return success();
   return emitError() << "expected element " << (gpu ? "bf16 or f16" : "f32")

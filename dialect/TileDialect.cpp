@@ -69,14 +69,53 @@ void LayoutAttr::print(AsmPrinter &printer) const {
 LogicalResult
 LayoutAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                    StringRef kind, int64_t warps) {
-  if (!llvm::is_contained(
-          {"shared", "swizzled", "staged", "lhs", "acc", "rows", "columns"},
-          kind))
-    return emitError() << "expected layout shared, swizzled, staged, lhs, acc, "
-                          "rows or columns, got '"
+  if (!llvm::is_contained({"shared", "swizzled", "staged", "exchanged", "lhs",
+                           "acc", "rows", "columns"},
+                          kind))
+    return emitError() << "expected layout shared, swizzled, staged, "
+                          "exchanged, lhs, acc, rows or columns, got '"
                        << kind << "'";
   if (warps < 1 || warps > 32)
     return emitError() << "expected warps in 1..32, got " << warps;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// !monarch_tile.exchange
+//===----------------------------------------------------------------------===//
+
+LogicalResult
+ExchangeType::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
+                     int64_t members, int64_t stages,
+                     ArrayRef<RankedTensorType> parts) {
+  if (members < 2 || members > 16 || !llvm::isPowerOf2_64(members))
+    return emitError() << "expected 2, 4, 8 or 16 members, got " << members;
+  if (stages < 1 || stages > 16)
+    return emitError() << "expected stages in 1..16, got " << stages;
+  if (parts.empty())
+    return emitError() << "expected at least one part";
+  for (RankedTensorType part : parts) {
+    // A warp's 16 rows go to whole members, a piece to each is at least 16
+    // bytes.
+    bool rows = part.getRank() >= 1 && part.getRank() <= 2 &&
+                part.hasStaticShape() && part.getDimSize(0) > 0 &&
+                part.getDimSize(0) == parts[0].getDimSize(0) &&
+                part.getDimSize(0) % (4 * members) == 0 &&
+                16 % (part.getDimSize(0) / members) == 0 &&
+                part.getElementType().isIntOrFloat();
+    bool cells =
+        rows && (part.getRank() == 1 ? part.getElementTypeBitWidth() == 32
+                                     : part.getElementTypeBitWidth() == 16 &&
+                                           part.getDimSize(1) > 0 &&
+                                           part.getDimSize(1) % 64 == 0);
+    if (!cells)
+      return emitError() << "expected parts of equally many rows, 4, 8 or 16 "
+                            "for each of "
+                         << members
+                         << " members, of one 32-bit element or a multiple of "
+                            "64 16-bit elements, got "
+                         << part;
+  }
   return success();
 }
 
@@ -171,6 +210,14 @@ LogicalResult DotOp::verify() {
   auto c = cast<RankedTensorType>(getResult().getType());
   if (a.size() != 2 || b.size() != 2 || c.getRank() != 2)
     return emitOpError() << "expected tiles of rank 2";
+  int64_t groups = getGroups();
+  int64_t &perGroup = b[getTransposeRhs() ? 1 : 0]; // rows of rhs
+  if (groups < 1 || a[0] % groups || perGroup % groups ||
+      (groups > 1 && getTransposeLhs()))
+    return emitOpError() << "expected groups to divide the rows of lhs and "
+                            "rhs, got "
+                         << groups;
+  perGroup /= groups;
   if (a[1] != b[0])
     return emitOpError() << "expected rhs with " << a[1]
                          << " rows to contract with lhs, got " << b[0];
@@ -204,8 +251,11 @@ LogicalResult ReduceOp::verify() {
 LogicalResult BroadcastOp::verify() {
   auto source = cast<RankedTensorType>(getSource().getType());
   auto result = cast<RankedTensorType>(getResult().getType());
+  int64_t groups = getGroups();
   if (getAxis() > 1 || source.getRank() != 1 || result.getRank() != 2 ||
-      source.getDimSize(0) != result.getDimSize(1 - getAxis()))
+      groups < 1 || (groups > 1 && getAxis() == 1) ||
+      result.getDimSize(0) % groups ||
+      source.getDimSize(0) != result.getDimSize(1 - getAxis()) * groups)
     return emitOpError() << "expected one value for every "
                          << (getAxis() == 1 ? "row" : "column") << " of "
                          << result << ", got " << source;
@@ -230,6 +280,10 @@ LogicalResult RoleOp::verify() {
   if (getKind() != "producer" && getKind() != "consumer")
     return emitOpError() << "expected kind producer or consumer, got '"
                          << getKind() << "'";
+  int64_t first = getFirst(), warps = getWarps();
+  if (first < 0 || warps < 1 || first > 32 || warps > 32 - first)
+    return emitOpError() << "expected warps in 0..31, got " << warps << " from "
+                         << first;
   int64_t registers = getRegisters(); // PTX ISA, setmaxnreg
   if (registers && (registers < 24 || registers > 256 || registers % 8))
     return emitOpError()
@@ -298,4 +352,41 @@ LogicalResult CopyOutOp::verify() {
                          << " that are one piece of memory, got " << memory;
   return verifyAddress(*this, memory, getMap(), getIndices().size(),
                        getInBounds(), rank - 1);
+}
+
+//===----------------------------------------------------------------------===//
+// Exchanges
+//===----------------------------------------------------------------------===//
+
+LogicalResult SendOp::verify() {
+  auto value = cast<RankedTensorType>(getValue().getType());
+  auto exchange = cast<ExchangeType>(getExchange().getType());
+  int64_t part = getPart(), offset = getColumnOffset();
+  if (part < 0 || part >= static_cast<int64_t>(exchange.getParts().size()))
+    return emitOpError() << "expected part in 0.."
+                         << exchange.getParts().size() - 1 << ", got " << part;
+  RankedTensorType whole = exchange.getParts()[part];
+  if (value.getRank() != whole.getRank() ||
+      value.getDimSize(0) != whole.getDimSize(0) || offset < 0 || offset % 32 ||
+      (value.getRank() == 2 &&
+       (value.getDimSize(1) % 32 ||
+        offset + value.getDimSize(1) > whole.getDimSize(1))))
+    return emitOpError() << "expected columns of " << whole
+                         << ", in multiples of 32, got " << value << " at "
+                         << offset;
+  return success();
+}
+
+LogicalResult ReceiveOp::verify() {
+  auto exchange = cast<ExchangeType>(getExchange().getType());
+  bool same = getNumResults() == exchange.getParts().size();
+  for (size_t i = 0; same && i < getNumResults(); ++i) {
+    auto type = cast<RankedTensorType>(getResult(i).getType());
+    same = type.getShape() == exchange.getParts()[i].getShape() &&
+           type.getElementType() == exchange.getParts()[i].getElementType();
+  }
+  if (!same)
+    return emitOpError() << "expected the parts of " << exchange << ", got "
+                         << getResultTypes();
+  return success();
 }

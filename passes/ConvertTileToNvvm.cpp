@@ -3,6 +3,7 @@
 #include "ThreadLowering.h"
 
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace monarch;
@@ -61,8 +62,10 @@ Value ThreadLowering::elementwise(Operation *op, size_t i) {
     return pack(low, high, element);
   }
   SmallVector<Value> operands;
-  for (Value v : op->getOperands())
-    operands.push_back(at(v, i));
+  for (Value v : op->getOperands()) // a condition may be one for all
+    operands.push_back(isa<RankedTensorType>(v.getType())
+                           ? at(v, i)
+                           : mapping.lookupOrDefault(v));
   if (isa<math::Exp2Op>(op))
     return assembly("ex2.approx.ftz.f32 $0, $1;", "=f,f", f32, operands);
   if (isa<math::Log2Op>(op))
@@ -109,8 +112,16 @@ Value ThreadLowering::at(Value tile, size_t i) {
 
 Registers ThreadLowering::all(Value tile) {
   // Fragments may have empty slots, behind a last step of 8 columns.
-  if (kindOf(tile) == "lhs")
+  if (kindOf(tile) == "lhs" && !tile.getDefiningOp<arith::ConstantOp>())
     return registers[tile];
+  if (kindOf(tile) == "lhs" ||
+      (kindOf(tile) == "swizzled" && tile.getDefiningOp<arith::ConstantOp>())) {
+    // Pairs of zeros, or no address: what a loop starts with.
+    Registers zeros;
+    for (int64_t i = 0; i < registerCount(tileOf(tile)); ++i)
+      zeros.push_back(i32(0));
+    return zeros;
+  }
   size_t n = registerCount(tileOf(tile));
   Registers regs;
   for (size_t i = 0; i < n; ++i)
@@ -142,6 +153,24 @@ LogicalResult ThreadLowering::lowerConvert(tile::ConvertLayoutOp op) {
           regs.push_back(n < nTiles
                              ? at(op.getSource(), (m * nTiles + n) * 2 + h)
                              : Value());
+  } else if (have == "exchanged" && want == "columns") {
+    // Those of this warp's group: column j at element place + groups * j.
+    int64_t groups = 0;
+    for (Operation *user : op.getResult().getUsers())
+      if (auto broadcast = dyn_cast<tile::BroadcastOp>(user))
+        groups = broadcast.getGroups();
+    if (!groups || warps % groups)
+      return op.emitOpError("expected a broadcast to groups of whole warps");
+    Value place = arith::DivUIOp::create(b, loc, warp, index(warps / groups));
+    int64_t block = groups * 4;
+    Value address =
+        add(at(op.getSource(), 0),
+            toI32(add(mul(quad, index(2 * block)), mul(place, index(4)))));
+    for (int64_t n = 0; n < type.getDimSize(0) / groups / 8; ++n)
+      for (int64_t e = 0; e < 2; ++e)
+        regs.push_back(LLVM::LoadOp::create(
+            b, loc, b.getF32Type(),
+            sharedPointer(add(address, i32((8 * n + e) * block))), 4));
   } else if (have == "shared" && want == "columns") {
     Type pair = VectorType::get({2}, b.getF32Type());
     for (int64_t n = 0; n < type.getDimSize(0) / 8; ++n) {
@@ -160,7 +189,7 @@ LogicalResult ThreadLowering::lowerConvert(tile::ConvertLayoutOp op) {
 
 int64_t ThreadLowering::registerCount(RankedTensorType type) {
   StringRef kind = tile::layoutOf(type).getKind();
-  if (kind == "shared" || kind == "swizzled")
+  if (kind == "shared" || kind == "swizzled" || kind == "exchanged")
     return 1;
   if (kind == "rows")
     return type.getDimSize(0) / warps / 8;
@@ -221,6 +250,78 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
       scf::YieldOp::create(b, loc, yielded);
   }
   bind(op.getResults(), loop.getResults());
+  return success();
+}
+
+/// The thread's numbers from a register that the optimiser knows nothing of.
+void ThreadLowering::readThreadAnew() {
+  Value opaque =
+      volatileAssembly("mov.b32 $0, $1;", "=r,r", ValueRange{toI32(thread)});
+  setThread(arith::IndexCastOp::create(b, loc, b.getIndexType(), opaque));
+}
+
+void ThreadLowering::setThread(Value number) {
+  lane = arith::AndIOp::create(b, loc, number, index(31));
+  warp = arith::ShRUIOp::create(b, loc, number, index(5));
+  group = arith::ShRUIOp::create(b, loc, lane, index(2));
+  quad = arith::AndIOp::create(b, loc, lane, index(3));
+}
+
+LogicalResult ThreadLowering::lowerIf(scf::IfOp op) {
+  SmallVector<Type> types;
+  for (Type type : op.getResultTypes()) {
+    auto tile = dyn_cast<RankedTensorType>(type);
+    if (!tile) {
+      types.push_back(type);
+      continue;
+    }
+    StringRef kind = tile::layoutOf(tile).getKind();
+    bool words = kind == "lhs" || kind == "swizzled";
+    if (!words && !tile.getElementType().isF32())
+      return op.emitOpError("expected tiles of f32, of layout lhs or swizzled, "
+                            "got ")
+             << type;
+    types.append(registerCount(tile),
+                 words ? Type(b.getI32Type()) : b.getF32Type());
+  }
+  for (Region &region : op->getRegions())
+    formForRegion(region);
+  auto branch =
+      scf::IfOp::create(b, loc, types, mapping.lookup(op.getCondition()),
+                        !op.getElseRegion().empty());
+  for (auto [from, to] : llvm::zip(op->getRegions(), branch->getRegions())) {
+    if (from.empty())
+      continue;
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&to.front());
+    // Addresses in a branch are made there: the thread's numbers are read anew,
+    // in a statement that nothing moves, or they would wait in registers.
+    llvm::SaveAndRestore<Value> here[] = {
+        {warp, warp}, {lane, lane}, {group, group}, {quad, quad}};
+    if (!types.empty() && !from.front().getOps<tile::LoadOp>().empty())
+      readThreadAnew();
+    if (failed(lowerBlock(&from.front())))
+      return failure();
+    SmallVector<Value> yielded;
+    for (Value v : from.front().getTerminator()->getOperands()) {
+      if (isa<RankedTensorType>(v.getType()))
+        llvm::append_range(yielded, all(v));
+      else
+        yielded.push_back(mapping.lookupOrDefault(v));
+    }
+    if (!types.empty())
+      scf::YieldOp::create(b, loc, yielded);
+  }
+  size_t at = 0;
+  for (Value v : op.getResults()) {
+    if (auto type = dyn_cast<RankedTensorType>(v.getType())) {
+      auto part = branch.getResults().slice(at, registerCount(type));
+      registers[v] = Registers(part.begin(), part.end());
+      at += part.size();
+    } else {
+      mapping.map(v, branch.getResult(at++));
+    }
+  }
   return success();
 }
 
@@ -292,7 +393,13 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       .Case<tile::CopyOutOp>([&](auto o) { return lowerCopyOut(o); })
       .Case<tile::AwaitOutOp>(
           [&](auto o) { return lowerAwaitOut(o), success(); })
+      .Case<tile::AllocExchangeOp>(
+          [&](auto o) { return lowerAllocExchange(o); })
+      .Case<tile::ReserveOp>([&](auto o) { return lowerReserve(o), success(); })
+      .Case<tile::SendOp>([&](auto o) { return lowerSend(o); })
+      .Case<tile::ReceiveOp>([&](auto o) { return lowerReceive(o), success(); })
       .Case<scf::ForOp>([&](auto o) { return lowerFor(o); })
+      .Case<scf::IfOp>([&](auto o) { return lowerIf(o); })
       .Case<scf::ForallOp>([&](auto o) { return lowerForall(o); })
       .Case<affine::AffineApplyOp>([&](auto o) {
         SmallVector<Value> dims;
@@ -357,8 +464,19 @@ LogicalResult ThreadLowering::run() {
       b, loc, from.getName(),
       LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), types));
   kernel->setAttr("nvvm.kernel", b.getUnitAttr());
-  // The producer is a warpgroup of its own.
-  int64_t threads = 32 * (warps + (maps.empty() ? 0 : 4));
+  allWarps = warps;
+  int64_t members = 1;
+  from.walk([&](Operation *op) {
+    if (auto role = dyn_cast<tile::RoleOp>(op))
+      allWarps = std::max<int64_t>(allWarps, role.getFirst() + role.getWarps());
+    if (auto alloc = dyn_cast<tile::AllocExchangeOp>(op))
+      members =
+          cast<tile::ExchangeType>(alloc.getExchange().getType()).getMembers();
+  });
+  int64_t threads = 32 * allWarps;
+  if (members > 1) // programs that differ in the last index only
+    kernel->setAttr("nvvm.cluster_dim",
+                    b.getDenseI32ArrayAttr({int32_t(members), 1, 1}));
   kernel->setAttr("nvvm.reqntid",
                   b.getDenseI32ArrayAttr({int32_t(threads), 1, 1}));
   for (unsigned map : maps) {
@@ -400,13 +518,13 @@ LogicalResult ThreadLowering::run() {
   Value base = LLVM::AddressOfOp::create(b, loc, shared, "monarch_shared");
   sharedBase = LLVM::PtrToIntOp::create(b, loc, b.getI32Type(), base);
   thread = asIndex(NVVM::ThreadIdXOp::create(b, loc, b.getI32Type()));
-  lane = arith::AndIOp::create(b, loc, thread, index(31));
-  warp = arith::ShRUIOp::create(b, loc, thread, index(5));
-  group = arith::ShRUIOp::create(b, loc, lane, index(2));
-  quad = arith::AndIOp::create(b, loc, lane, index(3));
-
+  setThread(thread);
+  if (members > 1)
+    member = NVVM::BlockInClusterIdXOp::create(b, loc, b.getI32Type());
   if (failed(lowerBlock(&from.getBody().front())))
     return failure();
+  if (member) // others may still copy to here, or say that they have read
+    joinCluster();
   LLVM::ReturnOp::create(b, loc, ValueRange());
   kernel->setAttr("monarch.shared_bytes", b.getI64IntegerAttr(sharedBytes));
   int64_t programs = 1;

@@ -16,8 +16,9 @@ namespace monarch {
 static void wrap(ArrayRef<Operation *> steps, StringRef name) {
   Operation *last = steps.back();
   OpBuilder b(last);
-  auto kernel = KernelOp::create(b, last->getLoc(), last->getResultTypes(),
-                                 b.getStringAttr(name), ScheduleAttr());
+  auto kernel =
+      KernelOp::create(b, last->getLoc(), last->getResultTypes(),
+                       b.getStringAttr(name), ScheduleAttr(), ScheduleAttr());
   Block &body = kernel.getBody().emplaceBlock();
   for (auto [inside, outside] :
        llvm::zip(last->getResults(), kernel.getResults()))

@@ -30,6 +30,11 @@ inline ScheduleAttr scheduleOf(mlir::Operation *function) {
   return function->getAttrOfType<ScheduleAttr>(tile::scheduleAttrName);
 }
 
+/// Factors [slab, P/group, NK, group, D] are intermediates; tokens have rank 6.
+inline bool isFactor(mlir::Value memory) {
+  return mlir::cast<mlir::MemRefType>(memory.getType()).getRank() == 5;
+}
+
 /// True when the b2 keys of a block row lie along one axis of the grid, as one
 /// box of a bulk copy reads them.
 inline bool keysFormBoxes(const Geometry &g) {
@@ -40,17 +45,17 @@ inline bool keysFormBoxes(const Geometry &g) {
   return axes <= 1 && (!g.sequenceTokens || tokensInOrder);
 }
 
-/// `v` at the builder's place: scalar ops of `block` that it is made of are
+/// `v` at the builder's place: scalar ops inside `scope` that it is made of are
 /// made again, with what `mapping` puts in the place of their operands.
-inline mlir::Value remake(mlir::OpBuilder &b, mlir::Value v, mlir::Block *block,
-                          mlir::IRMapping &mapping) {
+inline mlir::Value remake(mlir::OpBuilder &b, mlir::Value v,
+                          mlir::Operation *scope, mlir::IRMapping &mapping) {
   if (mlir::Value known = mapping.lookupOrNull(v))
     return known;
   mlir::Operation *op = v.getDefiningOp();
-  if (!op || op->getBlock() != block)
+  if (!op || !scope || !scope->isProperAncestor(op))
     return v;
   for (mlir::Value operand : op->getOperands())
-    mapping.map(operand, remake(b, operand, block, mapping));
+    mapping.map(operand, remake(b, operand, scope, mapping));
   b.clone(*op, mapping);
   return mapping.lookup(v);
 }

@@ -42,6 +42,7 @@ void monarch::buildPipeline(OpPassManager &pm, Level from, Level to, bool gpu) {
     pm.addPass(createMonarchFuseOnlineEntropy());
     pm.addPass(createMonarchFuseSteps());
     pm.addPass(createMonarchSelectSchedule());
+    pm.addPass(createMonarchFuseExchange());
   });
   stage(Level::Tiled, [&] {
     pm.addPass(createMonarchTileSoftmax());

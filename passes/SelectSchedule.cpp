@@ -25,7 +25,7 @@ namespace {
 /// A schedule under construction, and why it is so.
 struct Choice {
   StringRef kind;
-  int64_t rows = 0, columns = 0, warps = 1, stages = 1, chunk = 0;
+  int64_t rows = 0, columns = 0, warps = 1, stages = 1, chunk = 0, cluster = 1;
   std::string why;
 };
 
@@ -130,6 +130,63 @@ Choice chooseWgmma(const Shape &s, TargetAttr target) {
   return c;
 }
 
+/// Stages of an exchange that fit shared memory beside two stages of keys and
+/// values and two teams' queries, with a row's bias and barriers; more than 3
+/// gain nothing (docs/performance.md).
+int64_t exchangeStages(const Shape &s, TargetAttr target) {
+  int64_t rowBytes = (s.headDim + s.valueDim) * 2;
+  int64_t keys = 2 * roundUp(s.geometry.b2(), 16) * rowBytes;
+  int64_t queries = 2 * 64 * s.headDim * 2;
+  int64_t stage = 64 * (rowBytes + 4);
+  return std::min<int64_t>(
+      3, (target.getSharedMemory() - 4096 - keys - queries) / stage);
+}
+
+/// How many programs share the R and L steps of a slab of 64 pairs, 1 when the
+/// steps are better apart. In a cluster the intermediates go from one
+/// multiprocessor to another and never to memory, but all of L's outputs stay
+/// in registers: 64 pairs of round16(b1) rows, in tiles of 16 rows a warp. 8
+/// members hold 16 rows a pair, 16 members 32.
+int64_t clusterOf(const Shape &s, bool causal, TargetAttr target) {
+  const Geometry &g = s.geometry;
+  if (causal || g.sequenceTokens || g.b2() > 64 || g.b1() > 32 ||
+      exchangeStages(s, target) < 2)
+    return 1;
+  return g.b1() <= 16 ? 8 : 16;
+}
+
+/// R of a cluster: one slab of 64 rows a program, beside L; two teams of warps
+/// take turns.
+Choice chooseExchangeR(const Shape &s, int64_t cluster) {
+  Choice c;
+  c.kind = "wgmma";
+  c.rows = 64;
+  c.columns = roundUp(s.geometry.b2(), 8);
+  c.warps = 8;
+  c.stages = 2;
+  c.chunk = 64;
+  c.cluster = cluster;
+  c.why =
+      "rows go to the l_step through a cluster of " + std::to_string(cluster);
+  return c;
+}
+
+/// L of a cluster: all rows of a member's pairs, 16 a warp, against one key of
+/// every member.
+Choice chooseExchangeL(const Shape &s, int64_t cluster, TargetAttr target) {
+  Choice c;
+  c.kind = "mma_sync";
+  c.rows = 64 / cluster * roundUp(s.geometry.b1(), 16);
+  c.columns = cluster;
+  c.warps = c.rows / 16;
+  c.stages = exchangeStages(s, target);
+  c.chunk = s.valueDim;
+  c.cluster = cluster;
+  c.why = "rows come from the r_step through a cluster of " +
+          std::to_string(cluster);
+  return c;
+}
+
 /// `kernel.part=value` of the module's request.
 struct Request {
   StringRef kernel, part, value;
@@ -176,12 +233,13 @@ struct SelectSchedule
     for (StringRef text : parts) {
       auto [name, value] = text.split('=');
       auto [kernel, part] = name.split('.');
-      if (!llvm::is_contained(
-              {"kind", "rows", "columns", "warps", "stages", "chunk"}, part) ||
+      if (!llvm::is_contained({"kind", "rows", "columns", "warps", "stages",
+                               "chunk", "cluster"},
+                              part) ||
           value.empty())
         return getOperation().emitError("schedule: expected kernel.part=value "
                                         "with part kind, rows, columns, warps, "
-                                        "stages or chunk, got '")
+                                        "stages, chunk or cluster, got '")
                << text << "'";
       for (const Request &other : requests)
         if (other.kernel == kernel && other.part == part)
@@ -208,7 +266,7 @@ struct SelectSchedule
       if (request.kernel != kernel.getName())
         continue;
       c.why += (c.why.empty() ? "" : "; ") + request.part.str() + " as asked";
-      if (request.part == "kind")
+      if (request.part == "kind" || request.part == "cluster")
         continue;
       int64_t value;
       if (request.value.getAsInteger(10, value) || value < 1)
@@ -222,6 +280,36 @@ struct SelectSchedule
       part = value;
     }
     return success();
+  }
+
+  /// The cluster that an R or L step runs in, by rule or as asked; 0 after an
+  /// error. Both steps decide alike: r_step.cluster is asked for, and an r_step
+  /// on mma.sync has none.
+  int64_t clusterFor(Operation *step, const Shape &s, TargetAttr target) {
+    auto geometryAttr = step->getAttrOfType<IntegerAttr>("causal_frames");
+    bool causal = geometryAttr && geometryAttr.getInt();
+    int64_t most = 1;
+    if (target.getKind() == "wgmma" && isa<RStepOp, LStepOp>(step) &&
+        keysFormBoxes(s.geometry))
+      most = clusterOf(s, causal, target);
+    int64_t cluster = most;
+    for (const Request &request : requests) {
+      if (request.kernel == "r_step" && request.part == "kind" &&
+          request.value != "wgmma")
+        return 1;
+      if (request.part != "cluster")
+        continue;
+      bool known = !request.value.getAsInteger(10, cluster);
+      if (request.kernel != "r_step" || !known ||
+          (cluster != 1 && cluster != most && !(most == 8 && cluster == 16))) {
+        step->emitOpError("schedule: expected ")
+            << "r_step.cluster=1" << (most > 1 ? " or " : "")
+            << (most > 1 ? std::to_string(most) : "") << ", got "
+            << request.kernel << ".cluster=" << request.value;
+        return 0;
+      }
+    }
+    return cluster;
   }
 
   LogicalResult select(KernelOp kernel, TargetAttr target) {
@@ -270,8 +358,13 @@ struct SelectSchedule
                         << (canWgmma ? "wgmma or mma_sync" : kind) << ")";
         kind = request.value;
       }
+    int64_t cluster = clusterFor(main, shape, target);
+    if (!cluster)
+      return failure();
     Choice c = kind == "host"    ? chooseHost(main, shape)
-               : kind == "wgmma" ? chooseWgmma(shape, target)
+               : kind == "wgmma" ? cluster > 1 ? chooseExchangeR(shape, cluster)
+                                               : chooseWgmma(shape, target)
+               : cluster > 1     ? chooseExchangeL(shape, cluster, target)
                                  : chooseMmaSync(main, shape, target);
     if (failed(apply(c, kernel)))
       return failure();
@@ -280,9 +373,9 @@ struct SelectSchedule
                     << " columns for kind wgmma, a whole row of scores, got "
                     << c.columns;
     Type element = gpu ? shape.element : Type(Float32Type::get(&getContext()));
-    auto schedule =
-        ScheduleAttr::getChecked(fail, &getContext(), c.kind, c.rows, c.columns,
-                                 c.warps, c.stages, c.chunk, element);
+    auto schedule = ScheduleAttr::getChecked(
+        fail, &getContext(), c.kind, c.rows, c.columns, c.warps, c.stages,
+        c.chunk, element, c.cluster);
     if (!schedule)
       return failure();
     kernel.setScheduleAttr(schedule);

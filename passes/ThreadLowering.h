@@ -14,6 +14,9 @@
 //   staged             one base address; rows as they lie in memory
 //   shared             one base address; row r at r * bytes, 16-byte chunk q of
 //                      it at q ^ (r % 8)
+//   exchanged          one base address; row s * n + p, from member s for place
+//                      p of n, at (s * n + p) * bytes, 16-byte chunk q of it at
+//                      q ^ (s % 8) ^ (4 * (p % 2))
 //
 // where the rows of warp w start at w * rows / warps.
 //
@@ -31,6 +34,8 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
+
+#include <numeric>
 
 namespace monarch {
 using namespace mlir;
@@ -54,6 +59,23 @@ struct Ring {
   int64_t stages = 1;
   int64_t halfBytes = 0; ///< of 64 channels
   Value full, empty;     ///< i32 addresses of the first barriers
+};
+
+/// An exchange between the members of a cluster: for every stage a place to
+/// receive each part in, and two barriers, for the arrival of all rows and for
+/// the members' release.
+struct Exchange {
+  tile::ExchangeType type;
+  SmallVector<Value> inbox;   ///< i32 address of stage 0 of each part
+  SmallVector<int64_t> bytes; ///< of a stage of each part
+  Value full, empty;          ///< i32 addresses of the first barriers
+  Value readers;              ///< of the first count of warps that have read
+  int64_t own() const {
+    return type.getParts()[0].getDimSize(0) / type.getMembers();
+  }
+  int64_t turnBytes() const {
+    return std::accumulate(bytes.begin(), bytes.end(), int64_t(0));
+  }
 };
 
 /// Bytes of one row of a shared tile.
@@ -94,6 +116,18 @@ private:
         ->getResult(0);
   }
 
+  /// One that is neither moved nor removed, of one i32 result.
+  Value volatileAssembly(StringRef text, StringRef constraints,
+                         ValueRange operands) {
+    return LLVM::InlineAsmOp::create(
+               b, loc, b.getI32Type(), operands, b.getStringAttr(text),
+               b.getStringAttr(constraints), b.getUnitAttr(), UnitAttr(),
+               LLVM::TailCallKindAttr::get(b.getContext(),
+                                           LLVM::TailCallKind::None),
+               LLVM::AsmDialectAttr(), ArrayAttr())
+        ->getResult(0);
+  }
+
   //--- shapes ---//
   static RankedTensorType tileOf(Value v) {
     return cast<RankedTensorType>(v.getType());
@@ -118,6 +152,7 @@ private:
     const Memory *memory;
     SmallVector<Value> operands;
     Value limit;
+    int64_t period; ///< of the rows that `limit` counts, 0: none
     AffineMap map;
     ArrayRef<bool> inBounds;
     Value first;          ///< index
@@ -126,12 +161,16 @@ private:
     int64_t distance = 0; ///< the last one asked for
   };
   Rows makeRows(const Memory &memory, ValueRange indices, Value limit,
-                AffineMap map, ArrayRef<bool> inBounds, Value first,
-                Value offset);
+                int64_t period, AffineMap map, ArrayRef<bool> inBounds,
+                Value first, Value offset);
   template <typename Op>
   Rows rowsAt(Op op, const Memory &memory, Value first,
               Value offset = Value()) {
-    return makeRows(memory, op.getIndices(), op.getLimit(), op.getMap(),
+    int64_t period = 0;
+    if constexpr (std::is_same_v<Op, tile::LoadOp> ||
+                  std::is_same_v<Op, tile::StoreOp>)
+      period = op.getPeriod();
+    return makeRows(memory, op.getIndices(), op.getLimit(), period, op.getMap(),
                     op.getInBounds(), first, offset);
   }
   Place placeOf(Rows &rows, int64_t distance, int64_t most = -1);
@@ -168,6 +207,9 @@ private:
   LogicalResult lowerBlock(Block *block);
   LogicalResult lowerForall(scf::ForallOp op);
   LogicalResult lowerFor(scf::ForOp op);
+  LogicalResult lowerIf(scf::IfOp op);
+  void readThreadAnew();
+  void setThread(Value number);
   LogicalResult lowerLoad(tile::LoadOp op);
   LogicalResult lowerStore(tile::StoreOp op);
   void lowerInBounds(tile::InBoundsOp op);
@@ -184,9 +226,27 @@ private:
   LogicalResult lowerAcquire(tile::AcquireOp op);
   LogicalResult lowerRelease(tile::ReleaseOp op);
   const Ring *swizzledRing(Value ring);
+
+  //--- clusters (ThreadExchange.cpp) ---//
+  LogicalResult lowerAllocExchange(tile::AllocExchangeOp op);
+  void lowerReserve(tile::ReserveOp op);
+  LogicalResult lowerSend(tile::SendOp op);
+  void lowerReceive(tile::ReceiveOp op);
+  void releaseExchange(const Exchange &exchange, Value turn);
+  void joinCluster();
+  Value stageOf(Value first, Value turn, int64_t stages, int64_t bytes);
+  /// The address in member `rank`'s shared memory of what is at `address` here.
+  Value atMember(Value address, Value rank) {
+    return assembly("mapa.shared::cluster.u32 $0, $1, $2;", "=r,r,r",
+                    b.getI32Type(), {address, rank});
+  }
+  /// Of 32 columns of one of a thread's rows the 8 that it holds, packed.
+  SmallVector<Value> packRun(Value tile, int64_t row, int64_t column,
+                             Type element);
   void lowerAwait(tile::AwaitOp op);
   LogicalResult lowerWgmma(tile::DotOp op);
   LogicalResult lowerStage(tile::StageOp op);
+  LogicalResult loadSwizzled(tile::LoadOp op);
   LogicalResult lowerCopyOut(tile::CopyOutOp op);
   void lowerAwaitOut(tile::AwaitOutOp op);
   /// The L2 policy of a copy, null for the normal one.
@@ -194,8 +254,10 @@ private:
   /// The lanes that copy a warp's two runs of 8 rows.
   Value copiesOut();
   /// Address of a barrier or stage of a turn, and the parity of its phase.
-  Value ofTurn(Value first, Value turn, const Ring &ring, int64_t bytes);
-  Value parityOf(Value turn, const Ring &ring);
+  Value ofTurn(Value first, Value turn, const Ring &ring, int64_t bytes) {
+    return stageOf(first, turn, ring.stages, bytes);
+  }
+  Value parityOf(Value turn, int64_t stages);
   void awaitBarrier(Value address, Value parity);
   void fenceProxy();
   Registers statement(StringRef text, StringRef constraints, int64_t count,
@@ -214,10 +276,16 @@ private:
   llvm::DenseMap<Value, Registers> registers;
   llvm::DenseMap<Value, Memory> memories;
   llvm::DenseMap<Value, Ring> rings;
+  llvm::DenseMap<Value, Exchange> exchanges;
   Value thread, lane, warp, group, quad;   ///< index: tid, lane, warp, g, c
   Value sharedBase;                        ///< i32
   llvm::DenseMap<Value, Value> tensorMaps; ///< of memories, as pointers
+  int64_t allWarps;                        ///< of all roles
+  Value member; ///< i32: number in the cluster, null without one
   bool rolesBegun = false;
+  /// Room for `count` barriers, together with all others.
+  Value allocBarriers(int64_t count);
+  int64_t nextBarrier = 0, barrierEnd = 0; ///< bytes in shared memory
   int64_t sharedBytes = 0;
 };
 

@@ -56,7 +56,7 @@ Value ThreadLowering::pointerAt(const Memory &memory, AffineMap map,
 
 ThreadLowering::Rows ThreadLowering::makeRows(const Memory &memory,
                                               ValueRange indices, Value limit,
-                                              AffineMap map,
+                                              int64_t period, AffineMap map,
                                               ArrayRef<bool> inBounds,
                                               Value first, Value offset) {
   Rows rows;
@@ -65,6 +65,7 @@ ThreadLowering::Rows ThreadLowering::makeRows(const Memory &memory,
   for (Value v : indices)
     rows.operands.push_back(mapping.lookupOrDefault(v));
   rows.limit = limit ? mapping.lookupOrDefault(limit) : Value();
+  rows.period = period;
   rows.map = map;
   rows.inBounds = inBounds;
   rows.first = first;
@@ -118,9 +119,12 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
   };
   if (rows.limit) {
     std::optional<int64_t> known = getConstantIntValue(rows.limit);
-    if (!known || most < 0 || most >= *known)
-      require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                    dims.back(), rows.limit));
+    Value row = dims.back();
+    if (rows.period)
+      row = arith::RemUIOp::create(b, loc, row, index(rows.period));
+    if (rows.period || !known || most < 0 || most >= *known)
+      require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, row,
+                                    rows.limit));
   }
   unsigned rowDim = rows.map.getNumDims() - 1;
   auto [staticStrides, unused] = memory.type.getStridesAndOffset();
@@ -206,6 +210,8 @@ Value ThreadLowering::vectorOf(ArrayRef<Value> four) {
 LogicalResult ThreadLowering::lowerLoad(tile::LoadOp op) {
   RankedTensorType type = tileOf(op.getResult());
   const Memory &memory = memories.find(op.getSource())->second;
+  if (kindOf(op.getResult()) == "swizzled")
+    return loadSwizzled(op);
   if (kindOf(op.getResult()) != "lhs")
     return op.emitOpError("expected a layout of registers that loads fill "
                           "(lhs), or a ring from monarch-tile-pipeline");

@@ -54,16 +54,28 @@ LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
   if (kindOf(op.getRhs()) == "swizzled")
     return lowerWgmma(op);
   RankedTensorType type = tileOf(op.getResult()), rhsType = tileOf(op.getRhs());
-  if (kindOf(op.getLhs()) != "lhs" || kindOf(op.getRhs()) != "shared" ||
-      op.getTransposeLhs())
+  bool exchanged = kindOf(op.getRhs()) == "exchanged";
+  int64_t groups = op.getGroups();
+  if (kindOf(op.getLhs()) != "lhs" || op.getTransposeLhs() ||
+      (kindOf(op.getRhs()) != "shared" && !exchanged))
     return op.emitOpError("expected a lhs in registers and a rhs in shared "
                           "memory");
+  if (exchanged ? warps % groups || rhsType.getDimSize(0) / groups % 8
+                : groups != 1)
+    return op.emitOpError("expected groups of whole warps, of a rhs that came "
+                          "through an exchange");
   Type element = rhsType.getElementType();
   Registers lhs = all(op.getLhs());
   Value base = at(op.getRhs(), 0);
   int64_t depth = tileOf(op.getLhs()).getDimSize(1);
   int64_t steps = ceilDiv(depth, 16), mTiles = rowTiles(type);
   int64_t nTiles = type.getDimSize(1) / 8, bytes = rowBytes(rhsType);
+  Value place; // of this warp's rows among those of one sender
+  if (exchanged) {
+    place = toI32(arith::DivUIOp::create(b, loc, warp, index(warps / groups)));
+    base = add(base, mul(place, i32(bytes)));
+    bytes *= groups;
+  }
   Registers acc;
   if (op.getAcc()) {
     acc = all(op.getAcc());
@@ -86,6 +98,13 @@ LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
   Value high = arith::ShRUIOp::create(b, loc, lane, index(4));
   auto start = [&](Value row, Value chunk) {
     Value swizzled = arith::XOrIOp::create(b, loc, chunk, l7);
+    if (place) {
+      Value odd = arith::AndIOp::create(b, loc, place, i32(1));
+      swizzled = arith::XOrIOp::create(
+          b, loc, swizzled,
+          arith::IndexCastOp::create(b, loc, b.getIndexType(),
+                                     mul(odd, i32(4))));
+    }
     return add(base,
                toI32(add(mul(row, index(bytes)), mul(swizzled, index(16)))));
   };

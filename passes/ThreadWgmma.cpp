@@ -7,6 +7,8 @@
 
 #include "ThreadLowering.h"
 
+#include "llvm/Support/SaveAndRestore.h"
+
 using namespace mlir;
 using namespace monarch;
 
@@ -18,6 +20,17 @@ static int64_t paddedRows(RankedTensorType tile) {
 //===----------------------------------------------------------------------===//
 // Rings with barriers
 //===----------------------------------------------------------------------===//
+
+Value ThreadLowering::allocBarriers(int64_t count) {
+  if (nextBarrier + 8 * count > barrierEnd) {
+    nextBarrier = roundUp(sharedBytes, 8);
+    barrierEnd = nextBarrier + std::max<int64_t>(256, 8 * count);
+    sharedBytes = barrierEnd;
+  }
+  Value first = add(sharedBase, i32(nextBarrier));
+  nextBarrier += 8 * count;
+  return first;
+}
 
 LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   auto type = cast<tile::RingType>(op.getRing().getType());
@@ -33,12 +46,11 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   ring.stages = type.getStages();
   ring.halfBytes = paddedRows(ring.tile) * 128;
   ring.stageBytes = ring.tile.getDimSize(1) / 64 * ring.halfBytes;
+  ring.full = allocBarriers(ring.stages);
+  ring.empty = allocBarriers(ring.stages);
   sharedBytes = roundUp(sharedBytes, 1024); // the swizzle's period
   ring.base = add(sharedBase, i32(sharedBytes));
   sharedBytes += ring.stages * ring.stageBytes;
-  ring.full = add(sharedBase, i32(sharedBytes));
-  ring.empty = add(ring.full, i32(8 * ring.stages));
-  sharedBytes += 16 * ring.stages;
 
   // Rows that no copy writes stay zero: their scores are masked, but a product
   // of a zero probability with NaN would not be zero.
@@ -54,7 +66,7 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
     Value zero =
         LLVM::ZeroOp::create(b, loc, VectorType::get({4}, b.getI32Type()));
     auto loop = scf::ForOp::create(b, loc, thread, index(bytes / 16 * halves),
-                                   index(32 * (warps + 4)));
+                                   index(32 * allWarps));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
     Value i = loop.getInductionVar(), per = index(bytes / 16);
@@ -65,6 +77,11 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
     LLVM::StoreOp::create(b, loc, zero,
                           sharedPointer(add(ring.base, toI32(at))), 16);
   }
+  int64_t readers = warps;
+  for (Operation *user : op.getRing().getUsers())
+    if (isa<tile::AcquireOp>(user))
+      if (auto role = user->getParentOfType<tile::RoleOp>())
+        readers = role.getWarps();
   Value isFirst =
       arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
   auto branch = scf::IfOp::create(b, loc, isFirst, false);
@@ -75,7 +92,7 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
         b, loc, sharedPointer(add(ring.full, i32(8 * s))), i32(1), Value());
     NVVM::MBarrierInitOp::create(b, loc,
                                  sharedPointer(add(ring.empty, i32(8 * s))),
-                                 i32(warps), Value());
+                                 i32(readers), Value());
   }
   rings[op.getRing()] = ring;
   return success();
@@ -87,14 +104,14 @@ const Ring *ThreadLowering::swizzledRing(Value ring) {
   return it == rings.end() || !it->second.full ? nullptr : &it->second;
 }
 
-Value ThreadLowering::ofTurn(Value first, Value turn, const Ring &ring,
-                             int64_t bytes) {
-  Value stage = arith::RemUIOp::create(b, loc, turn, index(ring.stages));
+Value ThreadLowering::stageOf(Value first, Value turn, int64_t stages,
+                              int64_t bytes) {
+  Value stage = arith::RemUIOp::create(b, loc, turn, index(stages));
   return add(first, mul(toI32(stage), i32(bytes)));
 }
 
-Value ThreadLowering::parityOf(Value turn, const Ring &ring) {
-  Value phase = arith::DivUIOp::create(b, loc, turn, index(ring.stages));
+Value ThreadLowering::parityOf(Value turn, int64_t stages) {
+  Value phase = arith::DivUIOp::create(b, loc, turn, index(stages));
   return toI32(arith::AndIOp::create(b, loc, phase, index(1)));
 }
 
@@ -120,10 +137,26 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
                           "of the kernel");
   const Ring &ring = *known;
   Value turn = mapping.lookupOrDefault(op.getTurn());
+  // A producer has one thread already.
+  Value mine;
+  if (op.getEnable())
+    mine = mapping.lookupOrDefault(op.getEnable());
+  auto role = op->getParentOfType<tile::RoleOp>();
+  if (role && role.getKind() == "consumer") {
+    Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                          thread, index(0));
+    mine = mine ? arith::AndIOp::create(b, loc, mine, isFirst) : isFirst;
+  }
+  OpBuilder::InsertionGuard guard(b);
+  if (mine) {
+    auto branch = scf::IfOp::create(b, loc, mine, false);
+    b.setInsertionPointToStart(branch.thenBlock());
+  }
   // A fresh barrier counts as having completed the phase before its first, so
   // the first turn of a stage does not wait.
   Value one = i32(1);
-  Value released = arith::XOrIOp::create(b, loc, parityOf(turn, ring), one);
+  Value released =
+      arith::XOrIOp::create(b, loc, parityOf(turn, ring.stages), one);
   awaitBarrier(ofTurn(ring.empty, turn, ring, 8), released);
   Value full = sharedPointer(ofTurn(ring.full, turn, ring, 8));
   int64_t bytes = 2;
@@ -163,12 +196,17 @@ LogicalResult ThreadLowering::lowerAcquire(tile::AcquireOp op) {
                           "type");
   const Ring &ring = *known;
   Value turn = mapping.lookupOrDefault(op.getTurn());
-  awaitBarrier(ofTurn(ring.full, turn, ring, 8), parityOf(turn, ring));
+  awaitBarrier(ofTurn(ring.full, turn, ring, 8), parityOf(turn, ring.stages));
   registers[op.getResult()] = {ofTurn(ring.base, turn, ring, ring.stageBytes)};
   return success();
 }
 
 LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
+  auto exchange = exchanges.find(op.getRing());
+  if (exchange != exchanges.end()) {
+    releaseExchange(exchange->second, mapping.lookupOrDefault(op.getTurn()));
+    return success();
+  }
   const Ring *known = swizzledRing(op.getRing());
   if (!known)
     return op.emitOpError("expected a ring of swizzled tiles");
@@ -195,6 +233,64 @@ void ThreadLowering::fenceProxy() {
                                  NVVM::SharedSpace::shared_cta));
 }
 
+/// Rows as the lhs of a team's products: its threads fill shared memory of the
+/// team's own, when all have done with what was there.
+LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
+  RankedTensorType type = tileOf(op.getResult());
+  auto role = op->getParentOfType<tile::RoleOp>();
+  if (!role || op.getInterleave() || type.getDimSize(0) % (32 * warps / 8) ||
+      type.getDimSize(1) % 64 || type.getElementTypeBitWidth() != 16)
+    return op.emitOpError("expected rows of 16-bit elements in a role, as many "
+                          "as its threads copy together");
+  const Memory &memory = memories.find(op.getSource())->second;
+  int64_t rows = type.getDimSize(0), halves = type.getDimSize(1) / 64;
+  sharedBytes = roundUp(sharedBytes, 1024);
+  Value base = add(sharedBase, i32(sharedBytes));
+  sharedBytes += rows * type.getDimSize(1) * 2;
+  auto meet = [&] {
+    NVVM::BarrierOp::create(b, loc, TypeRange(), i32(1 + role.getFirst() / 4),
+                            i32(32 * warps), NVVM::BarrierReductionAttr(),
+                            Value());
+  };
+  meet();
+  // 8 threads copy a row's half, 16 bytes each.
+  int64_t step = 32 * warps / 8;
+  Value number = add(mul(warp, index(32)), lane);
+  Value row = arith::ShRUIOp::create(b, loc, number, index(3));
+  Value chunk = arith::AndIOp::create(b, loc, number, index(7));
+  Value l7 = arith::AndIOp::create(b, loc, row, index(7));
+  Value to =
+      add(base,
+          toI32(add(mul(row, index(128)),
+                    mul(arith::XOrIOp::create(b, loc, chunk, l7), index(16)))));
+  Rows from = rowsAt(op, memory, row, toI64(mul(chunk, index(16))));
+  for (int64_t at = 0; at < rows; at += step) {
+    Place place = placeOf(from, at, at + step - 1);
+    Value source = place.pointer, size;
+    if (place.valid) {
+      source =
+          LLVM::SelectOp::create(b, loc, place.valid, source, memory.pointer);
+      size = arith::SelectOp::create(b, loc, place.valid, i32(16), i32(0));
+    }
+    for (int64_t half = 0; half < halves; ++half) {
+      // An invalid row reads nothing, wherever its pointer stands.
+      Value there = advance(source, half * 128);
+      NVVM::CpAsyncOp::create(
+          b, loc, sharedPointer(add(to, i32(at * 128 + half * rows * 128))),
+          there, b.getI32IntegerAttr(16),
+          NVVM::LoadCacheModifierKindAttr::get(b.getContext(),
+                                               NVVM::LoadCacheModifierKind::CG),
+          size);
+    }
+  }
+  NVVM::CpAsyncCommitGroupOp::create(b, loc);
+  NVVM::CpAsyncWaitGroupOp::create(b, loc, 0);
+  fenceProxy();
+  meet();
+  registers[op.getResult()] = {base};
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Copies out
 //===----------------------------------------------------------------------===//
@@ -210,19 +306,26 @@ LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
   Value start =
       add(ring.base,
           toI32(add(mul(firstRow(type), index(bytes)), mul(quad, index(16)))));
-  int64_t columns = type.getDimSize(1) / 8;
+  Type element = ring.tile.getElementType();
   for (int64_t h = 0; h < 2; ++h)
-    for (int64_t n = 0; n < columns; n += 4) {
-      SmallVector<Value> four; // 32 columns, 8 of them this thread's
-      for (int64_t t = n; t < n + 4; ++t) {
-        Value low = at(op.getValue(), t * 4 + h * 2);
-        Value high = at(op.getValue(), t * 4 + h * 2 + 1);
-        four.push_back(pack(low, high, ring.tile.getElementType()));
-      }
-      Value to = add(start, i32(h * 8 * bytes + (n * 8 + column) * 2));
-      LLVM::StoreOp::create(b, loc, vectorOf(four), sharedPointer(to), 16);
+    for (int64_t at = 0; at < type.getDimSize(1); at += 32) {
+      Value to = add(start, i32(h * 8 * bytes + (at + column) * 2));
+      LLVM::StoreOp::create(b, loc,
+                            vectorOf(packRun(op.getValue(), h, at, element)),
+                            sharedPointer(to), 16);
     }
   return success();
+}
+
+SmallVector<Value> ThreadLowering::packRun(Value tile, int64_t row,
+                                           int64_t column, Type element) {
+  SmallVector<Value> four;
+  for (int64_t t = column / 8; t < column / 8 + 4; ++t) {
+    Value low = at(tile, t * 4 + row * 2);
+    Value high = at(tile, t * 4 + row * 2 + 1);
+    four.push_back(pack(low, high, element));
+  }
+  return four;
 }
 
 Value ThreadLowering::copiesOut() {
@@ -285,12 +388,25 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
     rolesBegun = true;
     NVVM::FenceMbarrierInitOp::create(b, loc);
     fenceProxy();
-    NVVM::Barrier0Op::create(b, loc);
+    if (member)
+      joinCluster();
+    else
+      NVVM::Barrier0Op::create(b, loc);
   }
   bool producer = op.getKind() == "producer";
-  Value mine = arith::CmpIOp::create(
-      b, loc, producer ? arith::CmpIPredicate::uge : arith::CmpIPredicate::ult,
-      warp, index(warps));
+  int64_t first = op.getFirst(), end = first + op.getWarps();
+  // The role's own numbers, from 0.
+  llvm::SaveAndRestore<int64_t> allOfIt(warps, op.getWarps());
+  llvm::SaveAndRestore<Value> itsWarp(warp, warp), itsThread(thread, thread);
+  Value mine = arith::ConstantIntOp::create(b, loc, 1, 1);
+  if (first)
+    mine = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, warp,
+                                 index(first));
+  if (end < allWarps) {
+    Value before = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
+                                         warp, index(end));
+    mine = first ? arith::AndIOp::create(b, loc, mine, before) : before;
+  }
   auto branch = scf::IfOp::create(b, loc, mine, false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
@@ -298,12 +414,18 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
     NVVM::SetMaxRegisterOp::create(
         b, loc, b.getI32IntegerAttr(op.getRegisters()),
         NVVM::SetMaxRegisterActionAttr::get(
-            b.getContext(), producer ? NVVM::SetMaxRegisterAction::decrease
-                                     : NVVM::SetMaxRegisterAction::increase));
+            b.getContext(), 65536 / (32 * allWarps) / 8 * 8 >
+                                    static_cast<int64_t>(op.getRegisters())
+                                ? NVVM::SetMaxRegisterAction::decrease
+                                : NVVM::SetMaxRegisterAction::increase));
+  if (first) {
+    warp = arith::SubIOp::create(b, loc, warp, index(first));
+    thread = arith::SubIOp::create(b, loc, thread, index(32 * first));
+  }
   if (producer) {
-    Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
-                                        thread, index(32 * warps));
-    auto one = scf::IfOp::create(b, loc, first, false);
+    Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                          thread, index(0));
+    auto one = scf::IfOp::create(b, loc, isFirst, false);
     b.setInsertionPointToStart(one.thenBlock());
     return lowerBlock(&op.getBody().front());
   }
@@ -318,9 +440,12 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
 Registers ThreadLowering::statement(StringRef text, StringRef constraints,
                                     int64_t count, ValueRange operands) {
   SmallVector<Type> types(count, b.getF32Type());
+  SmallVector<Type> result;
+  if (count)
+    result = {LLVM::LLVMStructType::getLiteral(b.getContext(), types)};
   auto op = LLVM::InlineAsmOp::create(
-      b, loc, LLVM::LLVMStructType::getLiteral(b.getContext(), types), operands,
-      b.getStringAttr(text), b.getStringAttr(constraints),
+      b, loc, result, operands, b.getStringAttr(text),
+      b.getStringAttr(constraints),
       /*has_side_effects=*/b.getUnitAttr(), UnitAttr(),
       LLVM::TailCallKindAttr::get(b.getContext(), LLVM::TailCallKind::None),
       LLVM::AsmDialectAttr(), ArrayAttr());
@@ -336,9 +461,11 @@ Registers ThreadLowering::statement(StringRef text, StringRef constraints,
 /// address, K-major for lhs x rhs^T and MN-major for lhs x rhs.
 LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
   RankedTensorType type = tileOf(op.getResult()), rhsType = tileOf(op.getRhs());
-  if (kindOf(op.getLhs()) != "lhs" || op.getTransposeLhs() || op.getAcc())
-    return op.emitOpError("expected a lhs in registers and no accumulator "
-                          "beside a swizzled rhs");
+  bool shared = kindOf(op.getLhs()) == "swizzled";
+  if ((kindOf(op.getLhs()) != "lhs" && !shared) || op.getTransposeLhs() ||
+      op.getAcc())
+    return op.emitOpError("expected a lhs in registers or swizzled and no "
+                          "accumulator beside a swizzled rhs");
   int64_t columns = type.getDimSize(1), count = columns / 2;
   int64_t depth = tileOf(op.getLhs()).getDimSize(1), steps = ceilDiv(depth, 16);
   int64_t halfBytes = paddedRows(rhsType) * 128;
@@ -351,17 +478,20 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
   // 8 rows (1024 bytes) / 16 in bits 32-45, 128-byte swizzle in bit 62.
   constexpr int64_t fixed =
       (int64_t(1) << 62) | (int64_t(1024 >> 4) << 32) | (int64_t(1) << 16);
-  Value address = at(op.getRhs(), 0);
-  Value sixteenths = arith::ShRUIOp::create(
-      b, loc, arith::AndIOp::create(b, loc, address, i32(0x3FFFF)), i32(4));
-  Value descriptor = arith::OrIOp::create(
-      b, loc, arith::ExtUIOp::create(b, loc, b.getI64Type(), sixteenths),
-      arith::ConstantIntOp::create(b, loc, fixed, 64));
-
+  auto describe = [&](Value address) -> Value {
+    Value sixteenths = arith::ShRUIOp::create(
+        b, loc, arith::AndIOp::create(b, loc, address, i32(0x3FFFF)), i32(4));
+    return arith::OrIOp::create(
+        b, loc, arith::ExtUIOp::create(b, loc, b.getI64Type(), sixteenths),
+        arith::ConstantIntOp::create(b, loc, fixed, 64));
+  };
+  Value descriptor = describe(at(op.getRhs(), 0));
   Registers lhs = all(op.getLhs());
-  lhs.resize(steps * 4);
+  int64_t lhsHalf = paddedRows(tileOf(op.getLhs())) * 128;
+  if (!shared)
+    lhs.resize(steps * 4);
   SmallVector<Value> operands;
-  std::string text = "{\n.reg .pred first, more;\n.reg .b64 d;\n"
+  std::string text = "{\n.reg .pred first, more;\n.reg .b64 d, a;\n"
                      "setp.ne.b32 first, 0, 0;\nsetp.eq.b32 more, 0, 0;\n"
                      "wgmma.fence.sync.aligned;\n";
   llvm::raw_string_ostream os(text);
@@ -372,7 +502,11 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
     results += (i ? ", $" : "$") + std::to_string(i);
     cs << "=&f,";
   }
-  int64_t descriptorAt = count + 4 * steps;
+  int64_t descriptorAt = count + (shared ? 1 : 4 * steps);
+  if (shared) {
+    operands.push_back(describe(lhs[0]));
+    cs << "l,";
+  }
   Value zero;
   for (int64_t s = 0; s < steps; ++s) {
     int64_t offset;
@@ -380,9 +514,18 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
       offset = s / 4 * halfBytes + s % 4 * 32;
     else // 16 rows of 64 channels
       offset = op.getRhsOffset() / 64 * halfBytes + s * 2048;
-    os << "add.s64 d, $" << descriptorAt << ", " << (offset >> 4) << ";\n"
-       << "wgmma.mma_async.sync.aligned.m64n" << columns << "k16.f32."
-       << element << "." << element << " {" << results << "}, {";
+    os << "add.s64 d, $" << descriptorAt << ", " << (offset >> 4) << ";\n";
+    if (shared) // 16 channels of all rows
+      os << "add.s64 a, $" << count << ", "
+         << ((s / 4 * lhsHalf + s % 4 * 32) >> 4) << ";\n";
+    os << "wgmma.mma_async.sync.aligned.m64n" << columns << "k16.f32."
+       << element << "." << element << " {" << results << "}, ";
+    if (shared) {
+      os << "a, d, " << (s ? "more" : "first") << ", 1, 1, 0, "
+         << (transposed ? 0 : 1) << ";\n";
+      continue;
+    }
+    os << "{";
     for (int64_t r = 0; r < 4; ++r) {
       Value &v = lhs[s * 4 + r];
       if (!v) // behind a last step of 8 columns

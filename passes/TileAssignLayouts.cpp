@@ -13,15 +13,18 @@ namespace monarch {
 #include "monarch/Passes/Passes.h.inc"
 } // namespace monarch
 
-/// Factors [bh, P/group, NK, group, D] are intermediates; tokens have rank 6.
-static bool isFactor(Value memory) {
-  return cast<MemRefType>(memory.getType()).getRank() == 5;
+/// The warps that share the rows of a tile: of one team, where teams take
+/// turns.
+static int64_t rowWarps(ScheduleAttr schedule) {
+  return std::min(schedule.getWarps(), schedule.getRows() / 16);
 }
 
 /// The layout kind that the uses of a tile ask for.
 static StringRef kindFor(Value v, ScheduleAttr schedule) {
   int64_t rank = cast<RankedTensorType>(v.getType()).getRank();
   bool isLoad = v.getDefiningOp<tile::LoadOp>() != nullptr;
+  if (v.getDefiningOp<tile::ReceiveOp>())
+    return "exchanged";
   if (rank == 1) {
     for (Operation *user : v.getUsers())
       if (auto broadcast = dyn_cast<tile::BroadcastOp>(user))
@@ -29,13 +32,21 @@ static StringRef kindFor(Value v, ScheduleAttr schedule) {
           return "columns";
     return "rows";
   }
+  // Rows of queries may be carried through loops and branches. Teams that take
+  // turns have no registers for them.
+  Operation *op = v.getDefiningOp();
+  bool isCarried = !op || isa<scf::IfOp, scf::ForOp, arith::ConstantOp>(op);
+  bool isF32 = cast<RankedTensorType>(v.getType()).getElementType().isF32();
+  bool teams = schedule.getKind() == "wgmma" && schedule.getCluster() > 1;
+  if (isCarried && !isF32)
+    return teams ? "swizzled" : "lhs";
   if (!isLoad)
     return "acc";
   for (Operation *user : v.getUsers())
     if (auto dot = dyn_cast<tile::DotOp>(user))
       if (dot.getRhs() == v)
         return schedule.getKind() == "wgmma" ? "swizzled" : "shared";
-  return "lhs";
+  return teams ? "swizzled" : "lhs";
 }
 
 namespace {
@@ -46,7 +57,7 @@ struct TileAssignLayouts
     if (!type || type.getEncoding())
       return;
     auto layout = tile::LayoutAttr::get(&getContext(), kindFor(v, schedule),
-                                        schedule.getWarps());
+                                        rowWarps(schedule));
     auto placed =
         RankedTensorType::get(type.getShape(), type.getElementType(), layout);
     v.setType(placed);
@@ -56,13 +67,35 @@ struct TileAssignLayouts
                       .getSplatValue<Attribute>()));
   }
 
-  void runOnKernel(func::FuncOp kernel, ScheduleAttr schedule) {
-    bool readsFactors = false;
-    kernel.walk([&](tile::LoadOp load) {
-      readsFactors |= isFactor(load.getSource()) &&
-                      cast<RankedTensorType>(load.getType()).getRank() == 2;
+  /// Constants from outside, as the role's own: roles lay them out differently.
+  static void takeConstants(tile::RoleOp role) {
+    llvm::DenseMap<Operation *, Operation *> copies;
+    OpBuilder b = OpBuilder::atBlockBegin(&role.getBody().front());
+    role.walk([&](Operation *op) {
+      for (OpOperand &operand : op->getOpOperands()) {
+        auto constant = operand.get().getDefiningOp<arith::ConstantOp>();
+        if (!constant || !isa<RankedTensorType>(constant.getType()) ||
+            role->isAncestor(constant))
+          continue;
+        Operation *&copy = copies[constant];
+        if (!copy)
+          copy = b.clone(*constant);
+        operand.set(copy->getResult(0));
+      }
     });
-    kernel.walk([&](Operation *op) {
+  }
+
+  /// `kernel`: a function, or a role of one whose steps have schedules of their
+  /// own.
+  void runOnKernel(Operation *kernel, ScheduleAttr schedule) {
+    bool readsFactors = false;
+    kernel->walk([&](Operation *op) {
+      if (auto load = dyn_cast<tile::LoadOp>(op))
+        readsFactors |= isFactor(load.getSource()) &&
+                        cast<RankedTensorType>(load.getType()).getRank() == 2;
+      readsFactors |= isa<tile::ReceiveOp>(op);
+    });
+    kernel->walk([&](Operation *op) {
       for (Value v : op->getResults())
         assign(v, schedule);
       for (Region &region : op->getRegions())
@@ -70,14 +103,30 @@ struct TileAssignLayouts
           for (Value v : block.getArguments())
             assign(v, schedule);
     });
-    kernel.walk([&](tile::DotOp dot) {
+    kernel->walk([&](tile::ReceiveOp receive) {
+      OpBuilder b(receive->getBlock(), std::next(receive->getIterator()));
+      for (Value v : receive.getResults()) {
+        auto type = cast<RankedTensorType>(v.getType());
+        if (type.getRank() != 1)
+          continue;
+        auto columns = RankedTensorType::get(
+            type.getShape(), type.getElementType(),
+            tile::LayoutAttr::get(&getContext(), "columns",
+                                  rowWarps(schedule)));
+        auto conversion =
+            tile::ConvertLayoutOp::create(b, receive.getLoc(), columns, v);
+        v.replaceAllUsesExcept(conversion, conversion);
+        ++conversions;
+      }
+    });
+    kernel->walk([&](tile::DotOp dot) {
       tile::LayoutAttr layout = tile::layoutOf(dot.getLhs().getType());
-      if (layout.getKind() == "lhs")
+      if (layout.getKind() == "lhs" || layout.getKind() == "swizzled")
         return;
       auto type = cast<RankedTensorType>(dot.getLhs().getType());
       auto wanted = RankedTensorType::get(
           type.getShape(), type.getElementType(),
-          tile::LayoutAttr::get(&getContext(), "lhs", schedule.getWarps()));
+          tile::LayoutAttr::get(&getContext(), "lhs", rowWarps(schedule)));
       OpBuilder b(dot);
       // A product in several chunks shares one conversion.
       tile::ConvertLayoutOp conversion;
@@ -95,7 +144,7 @@ struct TileAssignLayouts
     });
     // Intermediates hold interleaved channels. A kernel that reads them
     // interleaves its queries and its outputs; the one that writes them, those.
-    kernel.walk([&](Operation *op) {
+    kernel->walk([&](Operation *op) {
       if (auto load = dyn_cast<tile::LoadOp>(op)) {
         if (readsFactors && tile::layoutOf(load.getType()).getKind() == "lhs")
           load.setInterleave(true);
@@ -109,8 +158,17 @@ struct TileAssignLayouts
 
   void runOnOperation() override {
     for (auto kernel : getOperation().getOps<func::FuncOp>())
-      if (ScheduleAttr schedule = scheduleOf(kernel))
-        runOnKernel(kernel, schedule);
+      if (ScheduleAttr schedule = scheduleOf(kernel)) {
+        auto beside = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
+        bool hasRoles = false;
+        kernel.walk([&](tile::RoleOp role) {
+          hasRoles = true;
+          takeConstants(role);
+          runOnKernel(role, role.getFirst() && beside ? beside : schedule);
+        });
+        if (!hasRoles)
+          runOnKernel(kernel, schedule);
+      }
   }
 };
 } // namespace

@@ -47,7 +47,8 @@ SmallVector<Operation *> sliceFrom(Operation *start, Operation *op,
 
 struct TileOverlapProducts
     : monarch::impl::MonarchTileOverlapProductsBase<TileOverlapProducts> {
-  void runOnBlock(Block &block) {
+  /// With `ahead` the next product starts before this one is waited for.
+  void runOnBlock(Block &block, bool ahead) {
     SmallVector<tile::DotOp> dots;
     for (auto dot : block.getOps<tile::DotOp>())
       if (isAsynchronous(dot))
@@ -59,8 +60,9 @@ struct TileOverlapProducts
     for (size_t i = 0; i < dots.size(); ++i) {
       Operation *next = nullptr;
       int64_t pending = 0;
-      if (i + 1 < dots.size()) {
+      if (i + 1 < dots.size())
         next = dots[i + 1]->getNextNode();
+      if (i + 1 < dots.size() && ahead) {
         // What the next product needs, up to it, goes before this one's wait.
         for (Operation *op : sliceFrom(here, dots[i + 1], dots[i])) {
           if (op == here)
@@ -80,8 +82,13 @@ struct TileOverlapProducts
   }
 
   void runOnOperation() override {
-    for (auto kernel : getOperation().getOps<func::FuncOp>())
-      kernel.walk([&](Block *block) { runOnBlock(*block); });
+    for (auto kernel : getOperation().getOps<func::FuncOp>()) {
+      // Teams that take turns overlap with each other; registers for a second
+      // product are worth more to the warps beside them.
+      ScheduleAttr schedule = scheduleOf(kernel);
+      bool ahead = !schedule || schedule.getCluster() == 1;
+      kernel.walk([&](Block *block) { runOnBlock(*block, ahead); });
+    }
   }
 };
 } // namespace

@@ -63,10 +63,9 @@ private:
     for (auto [load, ring] : llvm::zip(loads, rings)) {
       SmallVector<Value> indices;
       for (Value v : load.getIndices())
-        indices.push_back(remake(b, v, loop.getBody(), mapping));
-      Value limit = load.getLimit()
-                        ? remake(b, load.getLimit(), loop.getBody(), mapping)
-                        : Value();
+        indices.push_back(remake(b, v, loop, mapping));
+      Value limit =
+          load.getLimit() ? remake(b, load.getLimit(), loop, mapping) : Value();
       tile::CopyAsyncOp::create(b, loc, load.getSource(), indices, limit, ring,
                                 stage, enable, load.getMap(),
                                 load.getInBounds());

@@ -37,6 +37,7 @@ struct Address {
   AffineMap map;
   SmallVector<bool> inBounds;
   Value limit;
+  int64_t period = 0; ///< rows of a run that `limit` counts from, 0: of all
 };
 
 /// One kernel under construction.
@@ -48,9 +49,7 @@ public:
       : op(op), function(function), b(b), loc(op.getLoc()),
         slabPairs(slabPairs), buffers(buffers), args(args),
         schedule(*op.getSchedule()) {
-    m = schedule.getRows();
-    n = schedule.getColumns();
-    element = schedule.getElement();
+    use(schedule);
   }
 
   LogicalResult build();
@@ -74,9 +73,11 @@ private:
                                            getAsOpFoldResult(operands));
   }
   Value minOf(Value x, Value y) { return arith::MinSIOp::create(b, loc, x, y); }
-  Value broadcast(Value v, int64_t axis, ArrayRef<int64_t> shape) {
+  Value broadcast(Value v, int64_t axis, ArrayRef<int64_t> shape,
+                  int64_t groups = 1) {
     Type e = getElementTypeOrSelf(v.getType());
-    return tile::BroadcastOp::create(b, loc, tileType(shape, e), v, axis);
+    return tile::BroadcastOp::create(b, loc, tileType(shape, e), v, axis,
+                                     groups);
   }
   Value rowMax(Value v) { return reduce(v, "max", 1); }
   Value rowSum(Value v) { return reduce(v, "sum", 1); }
@@ -87,11 +88,11 @@ private:
   }
   Value dot(Value lhs, Value rhs, Value acc, int64_t columns,
             bool transposeRhs = false, int64_t offset = 0,
-            bool transposeLhs = false) {
+            bool transposeLhs = false, int64_t groups = 1) {
     int64_t rows =
         cast<RankedTensorType>(lhs.getType()).getDimSize(transposeLhs ? 1 : 0);
     return tile::DotOp::create(b, loc, f32Tile({rows, columns}), lhs, rhs, acc,
-                               transposeLhs, transposeRhs, offset);
+                               transposeLhs, transposeRhs, offset, groups);
   }
   /// Probabilities as an operand of a product.
   Value asOperand(Value p) {
@@ -106,11 +107,12 @@ private:
     if (static_cast<int64_t>(at.map.getNumResults()) < type.getRank())
       shape.push_back(type.getShape().back());
     return tile::LoadOp::create(b, loc, tileType(shape, e), source, at.operands,
-                                at.limit, at.map, at.inBounds, false);
+                                at.limit, at.map, at.inBounds, false,
+                                at.period);
   }
   void store(Value v, Value dest, const Address &at, int64_t offset = 0) {
     tile::StoreOp::create(b, loc, v, dest, at.operands, at.limit, at.map,
-                          at.inBounds, offset, false);
+                          at.inBounds, offset, false, at.period);
   }
   Value inBounds(Value source, const Address &at, int64_t rows) {
     return tile::InBoundsOp::create(b, loc, tileType({rows}, b.getI1Type()),
@@ -168,17 +170,30 @@ private:
   Value safeReciprocal(Value z);
   Value entropyTerm(Value max, Value sum, Value entropy);
 
+  /// A whole row of scores in one tile: what follows from it.
+  struct OneTile {
+    Value max, sum, entropy, probabilities;
+  };
+  OneTile softmaxOneTile(Value x, bool entropy);
+  Value rowsOfR(Value query, Value firstPair, Value k, Value limit);
+  template <typename Op>
+  Value scoresOfR(Op step, Value q, Value rowScale, Value c, Value k, Value l0,
+                  Value &keyTile, Value &valueTile);
+
   template <typename Op> LogicalResult buildR(Op op);
+  LogicalResult buildExchange(RStepOp r, LStepOp l);
   LogicalResult buildL(LStepOp op);
   LogicalResult buildRedistribute(RedistributeOp op);
   LogicalResult buildDense(DenseOp op);
 
   /// P of the L step: scale * q . aL - cL.
-  Value biasedScores(Value q, Value keyTile, Value biasTile, double scale) {
-    Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
+  Value biasedScores(Value q, Value keyTile, Value biasTile, double scale,
+                     int64_t groups = 1) {
+    Value s =
+        dot(q, keyTile, Value(), n, /*transposeRhs=*/true, 0, false, groups);
     return arith::SubFOp::create(
         b, loc, arith::MulFOp::create(b, loc, s, splat(scale, {m, n})),
-        broadcast(biasTile, 0, {m, n}));
+        broadcast(biasTile, 0, {m, n}, groups));
   }
   /// Ends one turn of a loop that carries maximum, sum and one output.
   void accumulate(scf::ForOp loop, Value x, Value valueTile) {
@@ -204,6 +219,12 @@ private:
   /// Pair of the whole head that pair `local` of the slab is.
   Value inHead(Value local) {
     return firstPair ? apply(map(2, {d(0) + d(1)}), {firstPair, local}) : local;
+  }
+  void use(ScheduleAttr of) {
+    schedule = of;
+    m = schedule.getRows();
+    n = schedule.getColumns();
+    element = schedule.getElement();
   }
   Value arg(Value v) { return args.lookup(buffers.find(v)->second.name); }
   void setProblem(Operation *step);
@@ -454,6 +475,70 @@ SmallVector<Value> Kernel::open(ArrayRef<int64_t> dims, bool slabsTogether) {
   return SmallVector<Value>(ArrayRef<Value>(indices).drop_front());
 }
 
+/// Rows of queries: row d4 is (a, j) = (firstPair + d4) div and mod b2, at k.
+Value Kernel::rowsOfR(Value query, Value firstPair, Value k, Value limit) {
+  int64_t b2 = g.b2();
+  Address at = tokens({batch, head, firstPair, k}, (d(2) + d(4)).floorDiv(b2),
+                      d(3), (d(2) + d(4)) % b2, /*isQuery=*/true);
+  at.limit = limit;
+  return load(query, at, m, element);
+}
+
+/// Scores of rows `q`, times `rowScale` or the step's scale, with columns
+/// l0 .. l0 + n of block row k of key tile c.
+template <typename Op>
+Value Kernel::scoresOfR(Op step, Value q, Value rowScale, Value c, Value k,
+                        Value l0, Value &keyTile, Value &valueTile) {
+  auto r = dyn_cast<RStepOp>(step.getOperation());
+  Value key = arg(step.getKey());
+  Value values = r && r.getValue() ? arg(r.getValue()) : Value();
+  Value mask = step.getKeyMask() ? arg(step.getKeyMask()) : Value();
+  int64_t b2 = g.b2();
+  bool ragged = b2 % n != 0;
+  Value limit;
+  if (ragged)
+    limit = apply(map(1, {b2 - d(0)}), {l0});
+  auto address = [&](bool isMask) {
+    Address at = tokens({batch, head, c, k, l0}, d(2), d(3), d(4) + d(5),
+                        /*isQuery=*/false, isMask);
+    at.limit = limit;
+    return at;
+  };
+  Address at = address(false);
+  keyTile = load(key, at, n, element);
+  if (values)
+    valueTile = load(values, at, n, element);
+  Value valid;
+  if (mask) {
+    valid = maskBits(mask, address(true));
+    keyTile = withoutRows(keyTile, valid);
+    if (values)
+      valueTile = withoutRows(valueTile, valid);
+  } else if (ragged || llvm::is_contained(at.inBounds, false)) {
+    valid = inBounds(key, at, n);
+  }
+  double scale = step.getScale().convertToDouble() * log2e;
+  Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
+  Value x = arith::MulFOp::create(b, loc, s,
+                                  rowScale ? broadcast(rowScale, 1, {m, n})
+                                           : splat(scale, {m, n}));
+  return valid ? masked(x, valid) : x;
+}
+
+Kernel::OneTile Kernel::softmaxOneTile(Value x, bool entropy) {
+  OneTile row;
+  row.max = rowMax(x);
+  Value t = arith::SubFOp::create(b, loc, x, broadcast(row.max, 1, {m, n}));
+  Value p = math::Exp2Op::create(b, loc, t);
+  row.sum = rowSum(p);
+  if (entropy)
+    row.entropy = rowSum(arith::MulFOp::create(b, loc, p, t));
+  // Normalise the b2 probabilities, not the wider outputs.
+  Value inverse = broadcast(safeReciprocal(row.sum), 1, {m, n});
+  row.probabilities = asOperand(arith::MulFOp::create(b, loc, p, inverse));
+  return row;
+}
+
 template <typename Op> LogicalResult Kernel::buildR(Op step) {
   auto r = dyn_cast<RStepOp>(step.getOperation());
   Value value = r ? r.getValue() : Value();
@@ -476,19 +561,13 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
   if (pairs % m)
     rowLimit = apply(map(1, {pairs - d(0)}), {m0});
   Value state = step.getState() ? arg(step.getState()) : Value();
-  Value query = arg(step.getQuery()), key = arg(step.getKey());
+  Value query = arg(step.getQuery());
   Value values = value ? arg(value) : Value();
-  Value mask = step.getKeyMask() ? arg(step.getKeyMask()) : Value();
   int64_t dim = cast<MemRefType>(query.getType()).getShape().back();
 
   Value q;
-  if (!state) {
-    // Row d4 of the program is (a, j) = (m0 + d4) div and mod b2, at row k.
-    Address at = tokens({batch, head, m0, k}, (d(2) + d(4)).floorDiv(b2), d(3),
-                        (d(2) + d(4)) % b2, /*isQuery=*/true);
-    at.limit = rowLimit;
-    q = load(query, at, m, element);
-  }
+  if (!state)
+    q = rowsOfR(query, m0, k, rowLimit);
 
   auto loop = scf::ForOp::create(
       b, loc, index(0), visibleTiles(m0, /*lastOfRows=*/true), index(1));
@@ -508,54 +587,15 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
         arith::MaximumFOp::create(b, loc, weight, splat(floor, {m})));
   }
 
-  // Columns l0 .. l0 + n of block row k of key tile c.
-  auto scores = [&](Value l0, Value &keyTile, Value &valueTile) {
-    bool ragged = b2 % n != 0;
-    Value limit;
-    if (ragged)
-      limit = apply(map(1, {b2 - d(0)}), {l0});
-    auto address = [&](bool isMask) {
-      Address at = tokens({batch, head, c, k, l0}, d(2), d(3), d(4) + d(5),
-                          /*isQuery=*/false, isMask);
-      at.limit = limit;
-      return at;
-    };
-    Address at = address(false);
-    keyTile = load(key, at, n, element);
-    if (values)
-      valueTile = load(values, at, n, element);
-    Value valid;
-    if (mask) {
-      valid = maskBits(mask, address(true));
-      keyTile = withoutRows(keyTile, valid);
-      if (values)
-        valueTile = withoutRows(valueTile, valid);
-    } else if (ragged || llvm::is_contained(at.inBounds, false)) {
-      valid = inBounds(key, at, n);
-    }
-    Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
-    Value x = arith::MulFOp::create(b, loc, s,
-                                    rowScale ? broadcast(rowScale, 1, {m, n})
-                                             : splat(scale, {m, n}));
-    return valid ? masked(x, valid) : x;
-  };
-
   Address aLRows = factorRows({slab, local, kk}, d(1) + d(3), d(2), rowLimit);
   if (oneTile) {
     Value keyTile, valueTile;
-    Value x = scores(index(0), keyTile, valueTile);
-    Value max = rowMax(x);
-    Value t = arith::SubFOp::create(b, loc, x, broadcast(max, 1, {m, n}));
-    Value p = math::Exp2Op::create(b, loc, t);
-    Value sum = rowSum(p);
-    if (cLDest) {
-      Value entropy = rowSum(arith::MulFOp::create(b, loc, p, t));
-      store(entropyTerm(max, sum, entropy), cLDest, aLRows);
-    }
+    Value x = scoresOfR(step, q, rowScale, c, k, index(0), keyTile, valueTile);
+    OneTile row = softmaxOneTile(x, static_cast<bool>(cLDest));
+    if (cLDest)
+      store(entropyTerm(row.max, row.sum, row.entropy), cLDest, aLRows);
     if (wantAL) {
-      // Normalise the b2 probabilities, not the wider outputs.
-      Value inverse = broadcast(safeReciprocal(sum), 1, {m, n});
-      Value probs = asOperand(arith::MulFOp::create(b, loc, p, inverse));
+      Value probs = row.probabilities;
       auto product = [&](Value rhs, Value dest, int64_t columns) {
         int64_t chunk = std::min(schedule.getChunk(), columns);
         for (int64_t at = 0; at < columns; at += chunk)
@@ -582,7 +622,7 @@ template <typename Op> LogicalResult Kernel::buildR(Op step) {
     b.setInsertionPointToStart(inner.getBody());
     Value l0 = apply(map(1, {d(0) * n}), {inner.getInductionVar()});
     Value keyTile, valueTile;
-    Value x = scores(l0, keyTile, valueTile);
+    Value x = scoresOfR(step, q, rowScale, c, k, l0, keyTile, valueTile);
     State s = unflatten(inner.getRegionIterArgs(), true);
     Value p = advance(s, x);
     if (wantAL) {
@@ -658,6 +698,164 @@ LogicalResult Kernel::buildL(LStepOp step) {
     accumulate(loop, x, valueTile);
   }
   storeOutput(loop, arg(step.getResult()), rows);
+  return success();
+}
+
+/// R and L side by side in the programs of a cluster. A slab's rows are R's
+/// rows of every member, each for its own (k, c); after every turn a member
+/// holds, for its share of the pairs, the rows of all members. Member r takes
+/// the (k, c) numbered r*turns .. r*turns + turns with c fastest, so that its
+/// query rows stay the same while c runs. Numbers past the last (k, c) give
+/// rows without weight.
+LogicalResult Kernel::buildExchange(RStepOp r, LStepOp l) {
+  ScheduleAttr ofR = *op.getSchedule(), ofL = *op.getBeside();
+  int64_t members = ofR.getCluster(), own = ofR.getRows() / members;
+  int64_t pairs = pairCount(), b1 = g.b1(), b2 = g.b2();
+  if (g.b2() > ofR.getColumns() || r.getState() || r.getKeyMask() || causal ||
+      g.sequenceTokens || slabPairs > ofR.getRows() ||
+      ofR.getRows() % members || ofL.getColumns() != members ||
+      ofL.getRows() % own || ofL.getRows() / own < b1 ||
+      ofL.getRows() / own % 16)
+    return op.emitOpError("expected schedules of R with whole rows, a slab a "
+                          "program, and of L with the rows of ")
+           << own << " pairs against " << members << " keys";
+  Value member = open({members})[0];
+  Value tiles = keyTiles(), one = index(1), zero = index(0);
+  auto divide = [&](Value x, Value by) -> Value {
+    return arith::DivUIOp::create(b, loc, x, by);
+  };
+  auto plus = [&](Value x, Value y) -> Value {
+    return arith::AddIOp::create(b, loc, x, y);
+  };
+  auto times = [&](Value x, Value y) -> Value {
+    return arith::MulIOp::create(b, loc, x, y);
+  };
+  Value turns =
+      divide(plus(times(tiles, index(b1)), index(members - 1)), index(members));
+  Value first = times(member, turns);
+  Value m0 = inHead(zero);
+  // The pairs of the slab: fewer than rows, and fewer still in a head's last.
+  Value rowLimit;
+  if (slabPairs < ofR.getRows())
+    rowLimit = index(slabPairs);
+  if (pairs % slabPairs)
+    rowLimit = minOf(index(slabPairs), apply(map(1, {pairs - d(0)}), {m0}));
+  int64_t dim = cast<MemRefType>(arg(r.getKey()).getType()).getShape().back();
+  int64_t dv = cast<MemRefType>(arg(r.getValue()).getType()).getShape().back();
+  auto type = tile::ExchangeType::get(b.getContext(), members, ofL.getStages(),
+                                      {tileType({ofR.getRows(), dim}, element),
+                                       tileType({ofR.getRows(), dv}, element),
+                                       f32Tile({ofR.getRows()})});
+  Value exchange = tile::AllocExchangeOp::create(b, loc, type);
+  OpBuilder::InsertionGuard guard(b);
+  auto role = [&](ScheduleAttr of, int64_t firstWarp) {
+    auto role = tile::RoleOp::create(b, loc, "consumer", of.getWarps(),
+                                     firstWarp, /*registers=*/0);
+    use(of);
+    b.createBlock(&role.getBody());
+  };
+
+  OpBuilder::InsertPoint after = b.saveInsertionPoint();
+  role(ofR, 0);
+  {
+    // Teams of R's warps take turns; a team's rows change with k.
+    int64_t teams = 16 * ofR.getWarps() / m;
+    auto at = [&](Value turn, Value &k, Value &c) {
+      Value number = plus(first, turn);
+      k = divide(number, tiles);
+      c = arith::RemUIOp::create(b, loc, number, tiles);
+    };
+    auto rowsType = tileType({m, dim}, element);
+    Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(rowsType));
+    auto loop = scf::ForOp::create(b, loc, zero, turns, one, none);
+    b.setInsertionPointToStart(loop.getBody());
+    Value turn = loop.getInductionVar(), number, c;
+    at(turn, number, c);
+    Value exists = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                                         number, index(b1));
+    Value k = minOf(number, index(b1 - 1));
+    Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                                        minOf(c, turn), index(teams));
+    auto branch = scf::IfOp::create(b, loc, rowsType, isNew, true);
+    b.setInsertionPointToStart(branch.thenBlock());
+    scf::YieldOp::create(b, loc, rowsOfR(arg(r.getQuery()), m0, k, rowLimit));
+    b.setInsertionPointToStart(branch.elseBlock());
+    scf::YieldOp::create(b, loc, loop.getRegionIterArg(0));
+    b.setInsertionPointAfter(branch);
+    Value q = branch.getResult(0);
+    Value keyTile, valueTile;
+    Value x = scoresOfR(r, q, Value(), c, k, zero, keyTile, valueTile);
+    OneTile row = softmaxOneTile(x, /*entropy=*/true);
+    Value bias = entropyTerm(row.max, row.sum, row.entropy);
+    bias = arith::SelectOp::create(
+        b, loc, exists, bias,
+        splat(std::numeric_limits<float>::infinity(), {m}));
+    // First, so that the scores need not be kept for the entropy.
+    tile::SendOp::create(b, loc, bias, exchange, turn, rowLimit, 2, 0);
+    auto product = [&](Value rhs, int64_t part, int64_t columns) {
+      int64_t chunk = std::min(schedule.getChunk(), columns);
+      for (int64_t at = 0; at < columns; at += chunk)
+        tile::SendOp::create(
+            b, loc, dot(row.probabilities, rhs, Value(), chunk, false, at),
+            exchange, turn, rowLimit, part, at);
+    };
+    product(keyTile, 0, dim);
+    product(valueTile, 1, dv);
+    scf::YieldOp::create(b, loc, q);
+  }
+
+  b.restoreInsertionPoint(after);
+  b.setInsertionPoint(b.getInsertionBlock()->getTerminator());
+  role(ofL, ofR.getWarps());
+  setProblem(l);
+  int64_t run = m / own; // rows of one pair
+  // Pairs past the slab's, or past the head's last, are in no frame.
+  AffineExpr local = d(3) * own + d(4).floorDiv(run);
+  AffineExpr pair = d(2) + d(3) * own + d(4).floorDiv(run) +
+                    local.floorDiv(slabPairs) * pairs;
+  Address rows = tokens({batch, head, m0, member}, pair.floorDiv(b2),
+                        d(4) % run, pair % b2, /*isQuery=*/true);
+  if (rowLimit)
+    rows.inBounds[1] = false;
+  if (b1 % run) {
+    rows.limit = index(b1);
+    rows.period = run;
+  }
+  Value q = load(arg(l.getQuery()), rows, m, element);
+  // The sum is kept by column and added up at the end: no thread waits for
+  // others in a turn but for the maximum.
+  State start = initial({dv}, false);
+  start.sum = splat(0, {m, n});
+  auto loop = scf::ForOp::create(b, loc, zero, turns, one, flatten(start));
+  {
+    OpBuilder::InsertionGuard inner(b);
+    b.setInsertionPointToStart(loop.getBody());
+    SmallVector<Type> partTypes(type.getParts());
+    auto parts = tile::ReceiveOp::create(b, loc, partTypes, exchange,
+                                         loop.getInductionVar(), rowLimit);
+    double scale = l.getScale().convertToDouble() * log2e;
+    Value x = biasedScores(q, parts.getResult(0), parts.getResult(2), scale,
+                           /*groups=*/own);
+    State s = unflatten(loop.getRegionIterArgs(), false);
+    Value max = arith::MaximumFOp::create(b, loc, s.max, rowMax(x));
+    Value alpha =
+        math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, s.max, max));
+    Value p = math::Exp2Op::create(
+        b, loc, arith::SubFOp::create(b, loc, x, broadcast(max, 1, {m, n})));
+    s.sum = arith::AddFOp::create(
+        b, loc,
+        arith::MulFOp::create(b, loc, s.sum, broadcast(alpha, 1, {m, n})), p);
+    Value scaled =
+        arith::MulFOp::create(b, loc, s.acc[0], broadcast(alpha, 1, {m, dv}));
+    s.acc[0] = dot(asOperand(p), parts.getResult(1), scaled, dv, false, 0,
+                   false, /*groups=*/own);
+    s.max = max;
+    scf::YieldOp::create(b, loc, flatten(s));
+  }
+  State s = unflatten(loop.getResults(), false);
+  Value inverse = safeReciprocal(rowSum(s.sum));
+  store(arith::MulFOp::create(b, loc, s.acc[0], broadcast(inverse, 1, {m, dv})),
+        arg(l.getResult()), rows);
   return success();
 }
 
@@ -789,6 +987,23 @@ void Kernel::setProblem(Operation *step) {
 }
 
 LogicalResult Kernel::build() {
+  if (op.getBeside()) {
+    RStepOp r;
+    LStepOp l;
+    for (Operation &step : op.getBody().front().without_terminator()) {
+      r = r ? r : dyn_cast<RStepOp>(step);
+      l = l ? l : dyn_cast<LStepOp>(step);
+    }
+    if (!r || !l || !r.getY() || !r.getCL() || l.getAL() != r.getAL() ||
+        l.getY() != r.getY() || l.getCL() != r.getCL())
+      return op.emitOpError("expected an r_step and an l_step that reads it");
+    setProblem(r);
+    if (failed(buildExchange(r, l)))
+      return failure();
+    b.setInsertionPointToEnd(&function.getBody().front());
+    func::ReturnOp::create(b, loc);
+    return success();
+  }
   for (Operation &step : op.getBody().front().without_terminator()) {
     if (isa<ReplaceFramesOp>(step))
       continue; // in place: the dense kernel writes into the other output

@@ -86,8 +86,14 @@ void Entry::chooseSlabs() {
   entry.walk([&](RStepOp r) {
     auto kernel = r->getParentOfType<KernelOp>();
     if (kernel && kernel.getSchedule() &&
-        kernel.getSchedule()->getKind() != "host")
-      slabPairs = std::min<int64_t>(slabPairs, kernel.getSchedule()->getRows());
+        kernel.getSchedule()->getKind() != "host") {
+      int64_t most = kernel.getSchedule()->getRows();
+      // Alone, programs take whole tiles; a cluster sends no row that it can
+      // save, so that even slabs are better.
+      slabPairs = kernel.getBeside()
+                      ? ceilDiv(slabPairs, ceilDiv(slabPairs, most))
+                      : std::min(slabPairs, most);
+    }
   });
 }
 
@@ -309,6 +315,8 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
   auto function = func::FuncOp::create(b, kernel.getLoc(), kernel.getName(),
                                        b.getFunctionType(types, {}));
   function->setAttr(tile::scheduleAttrName, *kernel.getSchedule());
+  if (kernel.getBeside())
+    function->setAttr(tile::besideAttrName, *kernel.getBeside());
   Block *body = function.addEntryBlock();
   llvm::StringMap<Value> args;
   size_t i = 0;

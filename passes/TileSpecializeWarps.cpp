@@ -17,7 +17,11 @@ namespace monarch {
 namespace {
 
 bool wantsBulkCopy(tile::LoadOp load) {
-  return tile::layoutOf(load.getType()).getKind() == "swizzled";
+  return tile::layoutOf(load.getType()).getKind() == "swizzled" &&
+         llvm::any_of(load->getUsers(), [&](Operation *user) {
+           auto dot = dyn_cast<tile::DotOp>(user);
+           return dot && dot.getRhs() == load.getResult();
+         });
 }
 
 /// Ops that both roles need and that cost nothing to share: index arithmetic.
@@ -41,8 +45,15 @@ public:
 private:
   LogicalResult addBox(tile::LoadOp load, SmallVectorImpl<int64_t> &box);
   void nameBox(Value memory, ArrayRef<int64_t> box);
-  tile::RoleOp makeRole(StringRef kind, int64_t registers) {
-    auto role = tile::RoleOp::create(b, loc, kind, registers);
+  LogicalResult runTeams(tile::RoleOp role,
+                         MutableArrayRef<tile::LoadOp> loads);
+  LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads);
+  void copy(size_t i, tile::LoadOp load, Value turn, Value enable,
+            scf::ForOp loop, IRMapping &mapping);
+  void acquire(size_t i, tile::LoadOp load, Block *where, Value turn);
+  tile::RoleOp makeRole(StringRef kind, int64_t warps, int64_t first,
+                        int64_t registers) {
+    auto role = tile::RoleOp::create(b, loc, kind, warps, first, registers);
     b.createBlock(&role.getBody());
     return role;
   }
@@ -51,6 +62,8 @@ private:
   ScheduleAttr schedule;
   OpBuilder b;
   Location loc;
+  SmallVector<Value> rings; ///< one a load
+  SmallVector<SmallVector<int64_t>> boxes;
 };
 
 /// Extents of the box that a load of rows reads, batch left out: the rows along
@@ -114,6 +127,160 @@ void Specializer::nameBox(Value memory, ArrayRef<int64_t> box) {
                   with(plan, "launches", b.getArrayAttr(launches)));
 }
 
+/// A ring for every load.
+LogicalResult Specializer::allocate(MutableArrayRef<tile::LoadOp> loads) {
+  b.setInsertionPointToStart(programs.getBody());
+  boxes.resize(loads.size());
+  for (auto [load, box] : llvm::zip(loads, boxes)) {
+    rings.push_back(tile::AllocRingOp::create(
+        b, load.getLoc(),
+        tile::RingType::get(b.getContext(), schedule.getStages(),
+                            cast<RankedTensorType>(load.getType()))));
+    if (failed(addBox(load, box)))
+      return failure();
+    nameBox(load.getSource(), box);
+  }
+  return success();
+}
+
+/// Starts the copy of load i for a turn of `loop`, whose induction variable
+/// `mapping` knows.
+void Specializer::copy(size_t i, tile::LoadOp load, Value turn, Value enable,
+                       scf::ForOp loop, IRMapping &mapping) {
+  SmallVector<Value> indices;
+  for (Value v : load.getIndices())
+    indices.push_back(remake(b, v, loop, mapping));
+  tile::CopyBulkOp::create(b, load.getLoc(), load.getSource(), indices,
+                           rings[i], turn, enable, load.getMap(), boxes[i],
+                           /*evict=*/"last"); // other programs read it too
+}
+
+/// The first and last op in `where` that use one of `values`.
+std::pair<Operation *, Operation *> usersIn(Block *where, ValueRange values) {
+  std::pair<Operation *, Operation *> span;
+  for (Value v : values)
+    for (Operation *user : v.getUsers()) {
+      Operation *op = where->findAncestorOpInBlock(*user);
+      if (!span.first || op->isBeforeInBlock(span.first))
+        span.first = op;
+      if (!span.second || span.second->isBeforeInBlock(op))
+        span.second = op;
+    }
+  return span;
+}
+
+/// The load becomes what the ring holds; leaves the builder behind the release.
+void Specializer::acquire(size_t i, tile::LoadOp load, Block *where,
+                          Value turn) {
+  auto [first, last] = usersIn(where, load.getResult());
+  b.setInsertionPoint(first);
+  load.replaceAllUsesWith(
+      tile::AcquireOp::create(b, load.getLoc(), load.getType(), rings[i], turn)
+          .getResult());
+  b.setInsertionPointAfter(last);
+  tile::ReleaseOp::create(b, load.getLoc(), rings[i], turn);
+}
+
+/// Beside warps that hold outputs a producer's registers are too dear, and one
+/// warpgroup is too slow: teams of warps take turns, and each starts its own
+/// copies for the turn that will use the stage it has just done with.
+LogicalResult Specializer::runTeams(tile::RoleOp role,
+                                    MutableArrayRef<tile::LoadOp> loads) {
+  auto loop = dyn_cast<scf::ForOp>(loads.front()->getParentOp());
+  int64_t warps = schedule.getRows() / 16, stages = schedule.getStages();
+  int64_t teams = schedule.getWarps() / warps;
+  if (!loop || loop->getParentOp() != role || warps % 4 || stages % teams ||
+      getConstantIntValue(loop.getLowerBound()) != 0 ||
+      getConstantIntValue(loop.getStep()) != 1)
+    return role.emitError("expected one loop over turns, from 0 by 1, teams of "
+                          "whole warpgroups, and a multiple of ")
+           << teams << " stages";
+  if (failed(allocate(loads)))
+    return failure();
+  // What differs between teams: the first turn.
+  b.setInsertionPointToStart(&role.getBody().front());
+  loc = role.getLoc();
+  Value team = arith::ConstantIndexOp::create(b, loc, 0);
+  auto inRange = [&](Value turn) -> Value {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, turn,
+                                 loop.getUpperBound());
+  };
+  auto after = [&](Value turn, int64_t distance) -> Value {
+    return arith::AddIOp::create(
+        b, loc, turn, arith::ConstantIndexOp::create(b, loc, distance));
+  };
+  b.setInsertionPoint(loop);
+  for (int64_t ahead = 0; ahead < stages; ahead += teams) {
+    Value turn = after(team, ahead);
+    Value enable = inRange(turn);
+    IRMapping mapping;
+    mapping.map(loop.getInductionVar(), turn);
+    for (auto [i, load] : llvm::enumerate(loads))
+      copy(i, load, turn, enable, loop, mapping);
+  }
+  loop.setLowerBound(team);
+  loop.setStep(arith::ConstantIndexOp::create(b, loc, teams));
+  // A turn is sent when all members have done with its place.
+  for (auto send : loop.getBody()->getOps<tile::SendOp>()) {
+    b.setInsertionPoint(send);
+    tile::ReserveOp::create(b, send.getLoc(), send.getExchange(),
+                            send.getTurn());
+    break;
+  }
+  for (auto [i, load] : llvm::enumerate(loads)) {
+    Value turn = loop.getInductionVar();
+    acquire(i, load, loop.getBody(), turn);
+    Value next = after(turn, stages);
+    IRMapping mapping;
+    mapping.map(turn, next);
+    copy(i, load, next, inRange(next), loop, mapping);
+    load.erase();
+  }
+  // 65536 registers: 16 rows of outputs and queries of 128 channels a warp take
+  // 152 a thread, 32 take 232 (docs/performance.md).
+  tile::RoleOp beside;
+  for (auto other : programs.getBody()->getOps<tile::RoleOp>())
+    if (other != role)
+      beside = other;
+  int64_t others = beside ? beside.getWarps() / 4 : 0;
+  int64_t groups = schedule.getWarps() / 4 + others;
+  int64_t pool = 65536 / (128 * groups) / 8 * 8 * groups;
+  auto of = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
+  bool two = of && of.getRows() / of.getWarps() > 16;
+  int64_t theirs = two ? 232 : others == 1 ? 168 : 152;
+  int64_t own = (pool - theirs * others) / (groups - others) / 8 * 8;
+  if (beside && own >= 24 && own <= 256) {
+    beside.setRegisters(theirs);
+    role.setRegisters(own);
+  }
+  role.setWarps(warps);
+  Operation *previous = role;
+  for (int64_t i = 1; i < teams; ++i) {
+    b.setInsertionPointAfter(previous);
+    auto copyOfRole = cast<tile::RoleOp>(b.clone(*role));
+    copyOfRole.setFirst(role.getFirst() + i * warps);
+    auto constant =
+        cast<arith::ConstantOp>(copyOfRole.getBody().front().front());
+    constant.setValueAttr(b.getIndexAttr(i));
+    previous = copyOfRole;
+  }
+  // A turn of an exchange is given back after its last use.
+  SmallVector<tile::ReceiveOp> receives;
+  programs.walk([&](tile::ReceiveOp op) { receives.push_back(op); });
+  for (tile::ReceiveOp receive : receives) {
+    SmallVector<Value> values(receive.getResults());
+    for (Value v : receive.getResults())
+      for (Operation *user : v.getUsers())
+        if (isa<tile::ConvertLayoutOp>(user))
+          values.push_back(user->getResult(0));
+    auto [first, last] = usersIn(receive->getBlock(), values);
+    b.setInsertionPointAfter(last ? last : receive.getOperation());
+    tile::ReleaseOp::create(b, receive.getLoc(), receive.getExchange(),
+                            receive.getTurn());
+  }
+  return success();
+}
+
 LogicalResult Specializer::run() {
   Block *body = programs.getBody();
   SmallVector<tile::LoadOp> loads;
@@ -128,29 +295,20 @@ LogicalResult Specializer::run() {
   for (tile::LoadOp load : loads)
     if (load->getBlock() != turns)
       return load.emitOpError("expected all swizzled tiles in one loop");
+  if (auto role = loads.front()->getParentOfType<tile::RoleOp>())
+    return runTeams(role, loads);
   if (loop && (loop->getBlock() != body ||
                getConstantIntValue(loop.getLowerBound()) != 0 ||
                getConstantIntValue(loop.getStep()) != 1))
     return loop.emitError("expected one loop over key tiles, from 0 by 1");
-
-  b.setInsertionPointToStart(body);
+  if (failed(allocate(loads)))
+    return failure();
   loc = programs.getLoc();
   Value zero = arith::ConstantIndexOp::create(b, loc, 0);
-  SmallVector<Value> rings;
-  SmallVector<SmallVector<int64_t>> boxes(loads.size());
-  for (auto [load, box] : llvm::zip(loads, boxes)) {
-    rings.push_back(tile::AllocRingOp::create(
-        b, load.getLoc(),
-        tile::RingType::get(b.getContext(), schedule.getStages(),
-                            cast<RankedTensorType>(load.getType()))));
-    if (failed(addBox(load, box)))
-      return failure();
-    nameBox(load.getSource(), box);
-  }
 
   // Registers of an SM are dealt to warpgroups: 3 consumers at 160 and a
   // producer at 32 are all 65536, 2 at 240 and one at 24 nearly.
-  int64_t consumers = schedule.getWarps() / 4;
+  int64_t warps = schedule.getWarps(), consumers = warps / 4;
   int64_t producerRegisters = consumers == 3 ? 32 : consumers == 2 ? 24 : 0;
   int64_t consumerRegisters = consumers == 3 ? 160 : consumers == 2 ? 240 : 0;
 
@@ -159,7 +317,7 @@ LogicalResult Specializer::run() {
     if (!isa<tile::AllocRingOp>(op) && !isScalar(&op))
       work.push_back(&op);
   b.setInsertionPoint(body->getTerminator());
-  makeRole("producer", producerRegisters);
+  makeRole("producer", 4, warps, producerRegisters);
   {
     IRMapping mapping;
     Value turn = zero;
@@ -170,39 +328,19 @@ LogicalResult Specializer::run() {
       turn = copies.getInductionVar();
       mapping.map(loop.getInductionVar(), turn);
     }
-    for (auto [load, ring, box] : llvm::zip(loads, rings, boxes)) {
-      SmallVector<Value> indices;
-      for (Value v : load.getIndices())
-        indices.push_back(
-            remake(b, v, loop ? loop.getBody() : nullptr, mapping));
-      tile::CopyBulkOp::create(b, load.getLoc(), load.getSource(), indices,
-                               ring, turn, load.getMap(), box,
-                               /*evict=*/"last"); // other programs read it too
-    }
+    for (auto [i, load] : llvm::enumerate(loads))
+      copy(i, load, turn, Value(), loop, mapping);
   }
   b.setInsertionPoint(body->getTerminator());
-  tile::RoleOp consumer = makeRole("consumer", consumerRegisters);
+  tile::RoleOp consumer = makeRole("consumer", warps, 0, consumerRegisters);
   for (Operation *op : work)
     op->moveBefore(&consumer.getBody().front(),
                    consumer.getBody().front().end());
 
   Block *where = loop ? loop.getBody() : &consumer.getBody().front();
   Value turn = loop ? loop.getInductionVar() : zero;
-  for (auto [load, ring] : llvm::zip(loads, rings)) {
-    Operation *first = nullptr, *last = nullptr;
-    for (Operation *user : load->getUsers()) {
-      Operation *inBlock = where->findAncestorOpInBlock(*user);
-      if (!first || inBlock->isBeforeInBlock(first))
-        first = inBlock;
-      if (!last || last->isBeforeInBlock(inBlock))
-        last = inBlock;
-    }
-    b.setInsertionPoint(first);
-    load.replaceAllUsesWith(
-        tile::AcquireOp::create(b, load.getLoc(), load.getType(), ring, turn)
-            .getResult());
-    b.setInsertionPointAfter(last);
-    tile::ReleaseOp::create(b, load.getLoc(), ring, turn);
+  for (auto [i, load] : llvm::enumerate(loads)) {
+    acquire(i, load, where, turn);
     load.erase();
   }
   return success();

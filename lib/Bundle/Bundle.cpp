@@ -172,6 +172,7 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
                          {"schedule", k.schedule},
                          {"programs", k.programs},
                          {"threads", k.threads},
+                         {"cluster", k.cluster},
                          {"shared_bytes", k.sharedBytes},
                          {"dynamic_frames", k.dynamicFrames},
                          {"arguments", arguments},
@@ -224,7 +225,8 @@ static std::string findFault(const TargetImage &t) {
     return "target '" + t.arch + "' has no kernels";
   for (const KernelImage &k : t.kernels) {
     if (k.programs < 1 || k.programs > INT32_MAX || k.threads < 1 ||
-        k.threads > 1024 || k.sharedBytes < 0 || k.sharedBytes > 1 << 20)
+        k.threads > 1024 || k.sharedBytes < 0 || k.sharedBytes > 1 << 20 ||
+        k.cluster < 1 || k.cluster > 16 || k.programs % k.cluster)
       return "kernel '" + k.name + "' has an impossible launch";
     if (k.arguments.size() > maxKernelArguments)
       return "kernel '" + k.name + "' has too many arguments";
@@ -295,6 +297,7 @@ bool monarch::parseBundle(const std::string &bytes, Bundle &bundle,
         k.schedule = jk.at("schedule");
         k.programs = jk.at("programs");
         k.threads = jk.at("threads");
+        k.cluster = jk.at("cluster");
         k.sharedBytes = jk.at("shared_bytes");
         k.dynamicFrames = jk.at("dynamic_frames");
         for (const Json &ja : jk.at("arguments"))

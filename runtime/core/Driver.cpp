@@ -50,6 +50,8 @@ struct Loaded {
     load(d.eventElapsedTime, "cuEventElapsedTime");
     d.tensorMapEncodeTiled = reinterpret_cast<decltype(d.tensorMapEncodeTiled)>(
         dlsym(library, "cuTensorMapEncodeTiled"));
+    d.maxActiveClusters = reinterpret_cast<decltype(d.maxActiveClusters)>(
+        dlsym(library, "cuOccupancyMaxActiveClusters"));
     if (error.empty())
       d.check(d.init(0), "cuInit", error);
   }

@@ -11,6 +11,8 @@ using namespace monarch;
 
 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES (CUDA Driver API).
 static constexpr int attributeMaxDynamicShared = 8;
+// CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED.
+static constexpr int attributeAnyCluster = 14;
 // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT.
 static constexpr int attributeMultiprocessors = 16;
 
@@ -29,6 +31,7 @@ struct Plan::Impl {
   std::map<std::string, uint64_t> workspaceAt;
   bool hasTensorMaps = false;
 
+  bool allowCluster(const KernelImage &k, void *function, std::string &error);
   bool chooseGroup(int64_t most, std::string &error);
 
   ~Impl() {
@@ -91,7 +94,8 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
                   "cuModuleGetFunction", error) ||
         !d->check(d->funcSetAttribute(function, attributeMaxDynamicShared,
                                       int(k.sharedBytes)),
-                  "setting the shared memory size", error))
+                  "setting the shared memory size", error) ||
+        !impl->allowCluster(k, function, error))
       return nullptr;
     impl->functions.push_back(function);
     for (const KernelArgument &a : k.arguments)
@@ -134,6 +138,48 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
     at += roundUp(w.bytesPerSlab, 256) * impl->group;
   }
   return std::unique_ptr<Plan>(new Plan(std::move(impl)));
+}
+
+namespace {
+/// CUlaunchConfig, without attributes.
+struct LaunchConfig {
+  unsigned grid[3], block[3], sharedBytes;
+  void *stream, *attributes;
+  unsigned attributeCount;
+};
+} // namespace
+
+/// A cluster runs only where its blocks are resident together; a device that
+/// has no place for one is told now.
+bool Plan::Impl::allowCluster(const KernelImage &k, void *function,
+                              std::string &error) {
+  if (k.cluster == 1)
+    return true;
+  if (!driver->maxActiveClusters) {
+    error = "the CUDA driver is too old: it lacks cuOccupancyMaxActiveClusters";
+    return false;
+  }
+  if (k.cluster > 8 &&
+      !driver->check(driver->funcSetAttribute(function, attributeAnyCluster, 1),
+                     "allowing clusters of more than 8 blocks", error))
+    return false;
+  LaunchConfig config = {{unsigned(k.programs), 1, 1},
+                         {unsigned(k.threads), 1, 1},
+                         unsigned(k.sharedBytes),
+                         nullptr,
+                         nullptr,
+                         0};
+  int clusters = 0;
+  if (!driver->check(driver->maxActiveClusters(&clusters, function, &config),
+                     "cuOccupancyMaxActiveClusters", error))
+    return false;
+  if (clusters > 0)
+    return true;
+  error = "kernel " + k.name +
+          ": expected a device with room for a cluster of " +
+          std::to_string(k.cluster) + " blocks of " +
+          std::to_string(k.sharedBytes) + " bytes, got none";
+  return false;
 }
 
 /// The largest groups leave the fewest launches, but a launch takes whole waves

@@ -2,16 +2,19 @@
 // RUN: monarchc --workload=wan-480p-95 --target=host --emit=fused | FileCheck %s --check-prefix=HOST
 // RUN: monarchc --workload=wan-480p-95 --target=sm_80 --emit=fused | FileCheck %s --check-prefix=SM80
 // RUN: monarchc --workload=wan-480p-95 --target=sm_89 --emit=fused | FileCheck %s --check-prefix=SM89
-// RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=SM90
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=SM90
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDE
 // RUN: monarchc --workload=vmonarch-480p --iterations=1 --recompute-frames=0 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=LONG
-// RUN: monarchc --workload=self-forcing-480p-step --target=sm_90a --emit=fused | FileCheck %s --check-prefix=STEP
-// RUN: monarchc --grid=1,4,40 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=FEW
+// RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=CLUSTER
+// RUN: monarchc --workload=self-forcing-480p-step-90 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=STEP
+// RUN: monarchc --workload=wan-480p-95 --causal-frames=3 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=CAUSAL
+// RUN: monarchc --workload=wan-480p-95 --target=sm_90a --schedule=r_step.cluster=1 --emit=fused | FileCheck %s --check-prefix=ALONE
+// RUN: monarchc --grid=1,40,40 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=FEW
 // RUN: monarchc --grid=3,4,128 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=COLUMNS
 // RUN: monarchc --grid=3,4,256 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDEST
 // RUN: monarchc --grid=3,8,12 --tile=3,8,12 --blocks=f,hw --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=AXES
-// RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=REMARK
-// RUN: monarchc --workload=wan-480p-95 --target=sm_90a --schedule=r_step.stages=3,l_step.columns=16 --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=ASKED
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=REMARK
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.stages=3,l_step.columns=16 --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=ASKED
 // RUN: monarchc --workload=wan-480p-95 --target=sm_90a --schedule=r_step.kind=mma_sync --emit=fused | FileCheck %s --check-prefix=KIND
 // RUN: monarch-opt %s --monarch-select-schedule --verify-diagnostics --split-input-file
 
@@ -24,8 +27,8 @@
 // 99 KiB: one m16 tile a warp.
 // SM89: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 8, stages = 2,
 // Hopper: wgmma and TMA, three consumer warpgroups of 64 rows.
-// SM90: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 2, chunk = 64, element = bf16>
-// SM90: kernel "l_step" schedule <kind = "mma_sync", rows = 32, columns = 32, warps = 2, stages = 3,
+// SM90: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16>
+// SM90: kernel "l_step" schedule <kind = "mma_sync", rows = 48, columns = 32, warps = 3, stages = 3,
 
 // b2 = 80 still fits three warpgroups; b1 = 135: 9 warps.
 // WIDE: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2,
@@ -35,8 +38,7 @@
 // LONG: kernel "r_step" schedule <kind = "mma_sync", rows = 64, columns = 32, warps = 4, stages = 3, chunk = 128,
 // LONG: softmax = "online"
 
-// 156 rows are three warpgroups, 40 one; 128 columns leave registers for two.
-// STEP: kernel "r_step" schedule <kind = "wgmma", rows = 192,
+// 40 rows are one warpgroup; 128 columns leave registers for two.
 // FEW: kernel "r_step" schedule <kind = "wgmma", rows = 64, columns = 40, warps = 4,
 // COLUMNS: kernel "r_step" schedule <kind = "wgmma", rows = 128, columns = 128, warps = 8, stages = 2,
 // b2 = 256: a stage of keys and one of values fill shared memory.
@@ -44,15 +46,27 @@
 // Keys along two axes are no box for TMA.
 // AXES: kernel "r_step" schedule <kind = "mma_sync",
 
-// REMARK: remark: kernel r_step: wgmma 192 x 56 tiles, 12 warps, 2 stages: a row of scores fits one tile, rows packed over (a,j)
-// REMARK: remark: kernel l_step: mma_sync 32 x 32 tiles, 2 warps, 3 stages: keys flattened over key tile and row
+// REMARK: remark: kernel r_step: wgmma 192 x 80 tiles, 12 warps, 2 stages: a row of scores fits one tile, rows packed over (a,j)
+// REMARK: remark: kernel l_step: mma_sync 48 x 32 tiles, 3 warps, 3 stages: keys flattened over key tile and row
+
+// Up to 32 rows in a block, R and L work in clusters: 16 members hold 32 rows a
+// pair, 8 hold 16.
+// CLUSTER: remark: kernel r_step: wgmma 64 x 56 tiles, 8 warps, 2 stages: rows go to the l_step through a cluster of 16
+// CLUSTER: remark: kernel l_step: mma_sync 128 x 16 tiles, 8 warps, 3 stages: rows come from the r_step through a cluster of 16
+// CLUSTER: kernel "attention" schedule <kind = "wgmma", rows = 64, columns = 56, warps = 8, stages = 2, chunk = 64, element = bf16, cluster = 16>
+// CLUSTER-SAME: beside <kind = "mma_sync", rows = 128, columns = 16, warps = 8, stages = 3, chunk = 128, element = bf16, cluster = 16>
+// STEP: kernel "attention" schedule <{{.*}}, cluster = 8> beside <{{.*}}, rows = 128, columns = 8, warps = 8, stages = 3, {{.*}}, cluster = 8>
+// Pairs of a slab may see different keys; or apart as asked.
+// CAUSAL: kernel "r_step" schedule <kind = "wgmma", rows = 192,
+// ALONE: kernel "r_step" schedule <kind = "wgmma", rows = 192,
+// ALONE: kernel "l_step" schedule <kind = "mma_sync", rows = 32,
 
 // A part that is asked for replaces the chosen one; the request is used up.
-// ASKED: remark: kernel r_step: wgmma 192 x 56 tiles, 12 warps, 3 stages: {{.*}}; stages as asked
-// ASKED: remark: kernel l_step: mma_sync 32 x 16 tiles, {{.*}}; columns as asked
+// ASKED: remark: kernel r_step: wgmma 192 x 80 tiles, 12 warps, 3 stages: {{.*}}; stages as asked
+// ASKED: remark: kernel l_step: mma_sync 48 x 16 tiles, {{.*}}; columns as asked
 // ASKED-NOT: monarch.schedule_request
-// ASKED: rows = 192, columns = 56, warps = 12, stages = 3, chunk = 64,
-// ASKED: rows = 32, columns = 16, warps = 2, stages = 3, chunk = 128,
+// ASKED: rows = 192, columns = 80, warps = 12, stages = 3, chunk = 64,
+// ASKED: rows = 48, columns = 16, warps = 3, stages = 3, chunk = 128,
 // The rest follows the kind.
 // KIND: kernel "r_step" schedule <kind = "mma_sync", rows = 128, columns = 56, warps = 4, stages = 3, chunk = 32,
 

@@ -1,8 +1,28 @@
 // RUN: monarch-opt %s --monarch-tile-specialize-warps --split-input-file --verify-diagnostics | FileCheck %s
 // RUN: monarchc --grid=3,4,40 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PLAN
+// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=TEAMS
 
 // The launch plan learns the box of each tensor map: frame, row, token, head, channel.
 // PLAN: {box = array<i64: 1, 1, 40, 1, 64>, buffer = "key", offset = 0 : i64}, {box = array<i64: 1, 1, 40, 1, 64>, buffer = "value", offset = 0 : i64}
+
+// Beside warps that hold L's outputs two teams take turns at R, each starting
+// its own copies, `stages` turns ahead; a turn of the exchange is reserved before
+// its first row is sent, and released after the last use.
+// TEAMS: monarch_tile.role "consumer" warps 4 from 0 registers 104 {
+// TEAMS-COUNT-2: monarch_tile.copy_bulk {{.*}}[%c0] if %true
+// TEAMS: scf.for %[[T:.+]] = %c0 to %{{.*}} step %c2
+// TEAMS: scf.if {{.*}} -> (tensor<64x128xbf16, #swizzled>)
+// TEAMS: monarch_tile.reserve %[[X:.+]][%[[T]]]
+// TEAMS: monarch_tile.send {{.*}} to %[[X]][%[[T]]] limit %{{.*}} part 2
+// TEAMS: monarch_tile.release %[[K:.+]][%[[T]]] : !monarch_tile.ring
+// TEAMS: %[[NEXT:.+]] = arith.addi %[[T]], %c2
+// TEAMS: monarch_tile.copy_bulk {{.*}} to %[[K]][%[[NEXT]]] if
+// TEAMS: monarch_tile.role "consumer" warps 4 from 4 registers 104 {
+// TEAMS: scf.for {{.*}} = %c1{{.*}} to %{{.*}} step %c2
+// TEAMS: monarch_tile.role "consumer" warps 8 from 8 registers 152 {
+// TEAMS: monarch_tile.receive %[[X]][%[[R:.+]]] limit
+// TEAMS: monarch_tile.dot {{.*}} transposed_rhs {groups = 8 : i64}
+// TEAMS: monarch_tile.release %[[X]][%[[R]]] : !monarch_tile.exchange
 
 #key = affine_map<(d0, d1, d2) -> (0, d0, d1, d2, 0)>
 #row = affine_map<(d0, d1) -> (0, d0, 0, d1, 0)>
@@ -15,12 +35,12 @@
 // CHECK: scf.forall
 // CHECK: %[[RING:.+]] = monarch_tile.alloc_ring : <3, tensor<56x128xbf16, #swizzled>>
 // One warpgroup starts the copies; what an address is made of is made again.
-// CHECK: monarch_tile.role "producer" registers 32 {
+// CHECK: monarch_tile.role "producer" warps 4 from 12 registers 32 {
 // CHECK-NEXT: scf.for %[[TURN:.+]] = %{{.*}} to %{{.*}} step
 // CHECK-NEXT: %[[AT:.+]] = affine.apply #{{.*}}(%[[TURN]])
 // CHECK-NEXT: monarch_tile.copy_bulk %{{.*}}[%[[AT]], %{{.*}}] box [1, 1, 52, 1, 64] to %[[RING]][%[[TURN]]]
 // The others wait for them, and give a stage back after its last use.
-// CHECK: monarch_tile.role "consumer" registers 160 {
+// CHECK: monarch_tile.role "consumer" warps 12 from 0 registers 160 {
 // CHECK: monarch_tile.load {{.*}} -> tensor<192x128xbf16, #lhs>
 // CHECK: scf.for %[[C:.+]] =
 // CHECK: %[[K:.+]] = monarch_tile.acquire %[[RING]][%[[C]]]
@@ -53,9 +73,9 @@ func.func @loop(%q: memref<1x3x4x52x1x128xbf16>, %k: memref<1x3x4x52x1x128xbf16>
 
 // A single key tile has no loop: its turn is 0. Two consumers get 240 registers.
 // CHECK-LABEL: func.func @straight
-// CHECK: monarch_tile.role "producer" registers 24 {
+// CHECK: monarch_tile.role "producer" warps 4 from 8 registers 24 {
 // CHECK-NEXT: monarch_tile.copy_bulk %{{.*}} to %{{.*}}[%c0
-// CHECK: monarch_tile.role "consumer" registers 240 {
+// CHECK: monarch_tile.role "consumer" warps 8 from 0 registers 240 {
 // CHECK: monarch_tile.acquire %{{.*}}[%c0
 func.func @straight(%k: memref<1x1x4x40x1x128xbf16>, %a: tensor<128x128xbf16, #lhs>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 128, columns = 40, warps = 8, stages = 2, chunk = 64, element = bf16>} {
@@ -71,11 +91,14 @@ func.func @straight(%k: memref<1x1x4x40x1x128xbf16>, %a: tensor<128x128xbf16, #l
 // Rows that cross from one line of the grid to the next are no box.
 #key = affine_map<(d0, d1) -> (0, d0, d1 floordiv 20, d1 mod 20, 0)>
 #swizzled = #monarch_tile.layout<swizzled, warps = 4>
-func.func @no_box(%k: memref<1x3x4x20x1x64xbf16>, %n: index)
+#lhs = #monarch_tile.layout<lhs, warps = 4>
+#acc = #monarch_tile.layout<acc, warps = 4>
+func.func @no_box(%k: memref<1x3x4x20x1x64xbf16>, %a: tensor<64x64xbf16, #lhs>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 40, warps = 4, stages = 2, chunk = 64, element = bf16>} {
   scf.forall (%i) in (%n) {
     // expected-error @below {{expected rows along one axis for a bulk copy}}
     %t = monarch_tile.load %k[%i] {in_bounds = array<i1: true, true, true, true, true>, map = #key} : memref<1x3x4x20x1x64xbf16> -> tensor<40x64xbf16, #swizzled>
+    %s = monarch_tile.dot %a, %t transposed_rhs : tensor<64x64xbf16, #lhs>, tensor<40x64xbf16, #swizzled> -> tensor<64x40xf32, #acc>
   }
   return
 }

@@ -28,7 +28,7 @@ func.func @outputs(%aL: memref<?x8x9x8x128xbf16>, %y: memref<?x8x9x8x128xbf16>, 
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   scf.forall (%i) in (%n) {
-    monarch_tile.role "consumer" registers 0 {
+    monarch_tile.role "consumer" warps 12 from 0 registers 0 {
       scf.for %k = %c0 to %n step %c1 {
         monarch_tile.store %s, %c[%i, %k] limit %n {in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<64xf32, #stat>, memref<?x8x9x8xf32>
         monarch_tile.store %v, %aL[%i, %k] limit %n interleave {in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<64x64xf32, #acc>, memref<?x8x9x8x128xbf16>

@@ -15,7 +15,7 @@
 namespace monarch {
 
 /// Version of the kernels' argument convention.
-inline constexpr int abiVersion = 2;
+inline constexpr int abiVersion = 3;
 /// Most memref arguments of a kernel that a loader has to take.
 inline constexpr size_t maxKernelArguments = 8;
 
@@ -38,6 +38,7 @@ struct KernelImage {
   std::string schedule; ///< as text, for people
   int64_t programs = 0; ///< blocks for one slab
   int64_t threads = 0, sharedBytes = 0;
+  int64_t cluster = 1;        ///< blocks of a cluster, along x
   bool dynamicFrames = false; ///< takes key frames as an argument
   std::vector<KernelArgument> arguments;
   Resources resources;

@@ -80,7 +80,10 @@ def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
     against `columns` keys. `warps` share the rows. `stages` is the depth of the
     key and value ring. `chunk` is how many output channels are live at once
     when outputs need no accumulation. `element` is the type of products'
-    operands and of the intermediates; accumulation is f32 always.
+    operands and of the intermediates; accumulation is f32 always. `cluster`
+    (default 1) is how many programs work together in a cluster of blocks and
+    hand each other their rows (Hopper); with kind `wgmma` its warpgroups then
+    take turns at 64 rows, with no producer beside them.
 
     ```mlir
     #monarch.schedule<kind = "mma_sync", rows = 128, columns = 56, warps = 4, stages = 3, chunk = 32, element = bf16>
@@ -88,7 +91,8 @@ def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
   }];
   let parameters = (ins StringRefParameter<>:$kind, "int64_t":$rows,
                     "int64_t":$columns, "int64_t":$warps, "int64_t":$stages,
-                    "int64_t":$chunk, "::mlir::Type":$element);
+                    "int64_t":$chunk, "::mlir::Type":$element,
+                    DefaultValuedParameter<"int64_t", "1">:$cluster);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }
@@ -297,7 +301,9 @@ def Monarch_KernelOp : Monarch_Op<"kernel", [SingleBlockImplicitTerminator<"Yiel
   let description = [{
     Level `fused`: the steps in the region become one kernel of that name, with
     the schedule that `monarch-select-schedule` chose. Values of the enclosing
-    function are visible inside.
+    function are visible inside. `beside` is the schedule of a second step,
+    which runs beside the first in warps of its own and takes the rows of the
+    first as they come (`monarch-fuse-exchange`).
 
     ```mlir
     %aL, %y, %cL = monarch.kernel "r_step" schedule <kind = "host", ...> {
@@ -306,11 +312,12 @@ def Monarch_KernelOp : Monarch_Op<"kernel", [SingleBlockImplicitTerminator<"Yiel
     } -> tensor<...>, tensor<...>, tensor<...>
     ```
   }];
-  let arguments = (ins StrAttr:$name, OptionalAttr<Monarch_ScheduleAttr>:$schedule);
+  let arguments = (ins StrAttr:$name, OptionalAttr<Monarch_ScheduleAttr>:$schedule,
+                       OptionalAttr<Monarch_ScheduleAttr>:$beside);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    $name (`schedule` $schedule^)? $body attr-dict (`->` type($results)^)?
+    $name (`schedule` $schedule^)? (`beside` $beside^)? $body attr-dict (`->` type($results)^)?
   }];
   let hasVerifier = 1;
 }

@@ -28,6 +28,8 @@ inline LayoutAttr layoutOf(mlir::Type type) {
 
 /// Name of the attribute of a kernel function: a `#monarch.schedule`.
 inline constexpr llvm::StringLiteral scheduleAttrName = "monarch.schedule";
+/// On such a function: the schedule of the step that runs beside the first.
+inline constexpr llvm::StringLiteral besideAttrName = "monarch.beside";
 } // namespace monarch::tile
 
 #endif // MONARCH_DIALECT_TILEDIALECT_H

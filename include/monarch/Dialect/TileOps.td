@@ -42,6 +42,10 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
       and wgmma;
     - `staged`: shared memory, rows as they lie in memory, written and copied
       out by the warp that holds them;
+    - `exchanged`: shared memory, rows that members of a cluster have sent each
+      other (`monarch_tile.receive`), in 16-byte chunks XORed with the sender's
+      number and, in bit 2, with the lowest bit of the row's place among those
+      for one receiver;
     - `lhs`: registers, the A operand of mma.m16n8k16, rows dealt to warps;
     - `acc`: registers, the accumulator of mma.m16n8k16, rows dealt to warps;
     - `rows`: one value a row, held by the threads that hold the row in `acc`;
@@ -66,6 +70,25 @@ def Tile_RingType : TypeDef<Tile_Dialect, "Ring"> {
   let assemblyFormat = "`<` $stages `,` $tile `>`";
 }
 
+def Tile_ExchangeType : TypeDef<Tile_Dialect, "Exchange"> {
+  let mnemonic = "exchange";
+  let summary = "rows that the programs of a cluster hand each other";
+  let description = [{
+    Each of `members` programs sends a tile of every type in `parts`, all with
+    the same number of rows, and receives one of the same type: with
+    n = rows / members, row s*n + p of what member r receives is row r*n + p of
+    what member s sent. At most `stages` turns are under way.
+
+    ```mlir
+    !monarch_tile.exchange<8, 2, [tensor<64x128xbf16>, tensor<64xf32>]>
+    ```
+  }];
+  let parameters = (ins "int64_t":$members, "int64_t":$stages,
+                    ArrayRefParameter<"::mlir::RankedTensorType">:$parts);
+  let assemblyFormat = "`<` $members `,` $stages `,` `[` $parts `]` `>`";
+  let genVerifyDecl = 1;
+}
+
 class Tile_Op<string mnemonic, list<Trait> traits = []>
     : Op<Tile_Dialect, mnemonic, traits>;
 
@@ -79,12 +102,15 @@ def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments,
     r at or past `limit`, reads as zero; `in_bounds` promises for each index
     that it needs no check. Elements are converted to the tile's type.
 
+    With a `period` the rows come in runs of that many, and `limit` counts from
+    the start of each run.
+
     `interleave` permutes the columns by the involution that takes channel
     32g+8t+2c+e to 32g+8c+2t+e (docs/rationale-tile.md).
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
       Optional<Index>:$limit, AffineMapAttr:$map, DenseBoolArrayAttr:$in_bounds,
-      UnitAttr:$interleave);
+      UnitAttr:$interleave, DefaultValuedAttr<I64Attr, "0">:$period);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{
     $source `[` $indices `]` (`limit` $limit^)? (`interleave` $interleave^)?
@@ -98,13 +124,14 @@ def Tile_StoreOp : Tile_Op<"store", [AttrSizedOperandSegments,
   let summary = "a tile to rows of memory";
   let description = [{
     The inverse of `monarch_tile.load`: rows outside the bounds, or at or past
-    `limit`, are not written. Columns `column_offset` onwards of the destination
+    `limit` (of their run, with a `period`), are not written. Columns `column_offset` onwards of the destination
     receive the tile's columns.
   }];
   let arguments = (ins AnyRankedTensor:$value, AnyMemRef:$dest,
       Variadic<Index>:$indices, Optional<Index>:$limit, AffineMapAttr:$map,
       DenseBoolArrayAttr:$in_bounds,
-      DefaultValuedAttr<I64Attr, "0">:$column_offset, UnitAttr:$interleave);
+      DefaultValuedAttr<I64Attr, "0">:$column_offset, UnitAttr:$interleave,
+      DefaultValuedAttr<I64Attr, "0">:$period);
   let assemblyFormat = [{
     $value `,` $dest `[` $indices `]` (`limit` $limit^)?
     (`interleave` $interleave^)? attr-dict `:` type($value) `,` type($dest)
@@ -130,10 +157,14 @@ def Tile_DotOp : Tile_Op<"dot", [Pure]> {
     `result = acc + lhs x rhs`, with `transpose_rhs` `lhs x rhs^T`, with
     `transpose_lhs` `lhs^T x rhs`. Only columns `rhs_offset` onwards of rhs take
     part, as many as the result has.
+
+    With `groups` = g the rows of lhs are g runs of equal length, of which run i
+    meets rows i, i + g, i + 2g, ... of rhs: g products side by side.
   }];
   let arguments = (ins AnyRankedTensor:$lhs, AnyRankedTensor:$rhs,
       Optional<AnyRankedTensor>:$acc, UnitAttr:$transpose_lhs,
-      UnitAttr:$transpose_rhs, DefaultValuedAttr<I64Attr, "0">:$rhs_offset);
+      UnitAttr:$transpose_rhs, DefaultValuedAttr<I64Attr, "0">:$rhs_offset,
+      DefaultValuedAttr<I64Attr, "1">:$groups);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{
     $lhs (`transposed` $transpose_lhs^)? `,` $rhs (`transposed_rhs` $transpose_rhs^)?
@@ -161,12 +192,78 @@ def Tile_BroadcastOp : Tile_Op<"broadcast", [Pure]> {
   let summary = "one value a row, or a column, as a whole tile";
   let description = [{
     With `axis` 1 the source holds a value for every row and is repeated along
-    the columns; with axis 0 the other way round.
+    the columns; with axis 0 the other way round, and with `groups` = g column j
+    of run i of g runs of rows is element i + g*j of the source.
   }];
-  let arguments = (ins AnyRankedTensor:$source, I64Attr:$axis);
+  let arguments = (ins AnyRankedTensor:$source, I64Attr:$axis,
+      DefaultValuedAttr<I64Attr, "1">:$groups);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{
     $source `axis` $axis attr-dict `:` type($source) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Programs of a cluster
+//===----------------------------------------------------------------------===//
+
+def Tile_AllocExchangeOp : Tile_Op<"alloc_exchange"> {
+  let summary = "a way for the programs of a cluster to hand each other rows";
+  let results = (outs Tile_ExchangeType:$exchange);
+  let assemblyFormat = "attr-dict `:` type($exchange)";
+}
+
+def Tile_SendOp : Tile_Op<"send"> {
+  let summary = "send columns of a part of an exchange";
+  let description = [{
+    Columns `column_offset` onwards of the part receive the tile's columns,
+    rounded to its type; at `mapped` channels are interleaved as by
+    `monarch_tile.store ... interleave`. A member has sent its turn when it has sent all columns
+    of all parts. Rows at or past `limit` are not sent, but for parts of one
+    element a row: a member whose rows are all past it hears of every turn and
+    keeps in step with the others.
+  }];
+  let arguments = (ins AnyRankedTensor:$value, Tile_ExchangeType:$exchange,
+      Index:$turn, Optional<Index>:$limit, I64Attr:$part,
+      DefaultValuedAttr<I64Attr, "0">:$column_offset);
+  let assemblyFormat = [{
+    $value `to` $exchange `[` $turn `]` (`limit` $limit^)? `part` $part attr-dict
+    `:` type($value) `->` type($exchange)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_ReceiveOp : Tile_Op<"receive"> {
+  let summary = "what all members have sent to this one in a turn";
+  let description = [{
+    `limit` is that of all members' sends; rows that were not sent are undefined.
+  }];
+  let arguments = (ins Tile_ExchangeType:$exchange, Index:$turn,
+      Optional<Index>:$limit);
+  let results = (outs Variadic<AnyRankedTensor>:$parts);
+  let assemblyFormat = [{
+    $exchange `[` $turn `]` (`limit` $limit^)? attr-dict `:` type($exchange) `->`
+    type($parts)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator, NoRegionArguments]> {
+  let summary = "what some of a program's warps do";
+  let description = [{
+    `warps` warps of a program, numbered from `first`, take a role of their own:
+    `consumer`, which computes and holds the rows of its tiles, or `producer`,
+    one warpgroup of which one thread starts the copies. `registers` is what
+    each thread of the role gets of the multiprocessor's registers, 0 to leave
+    them as they are at launch. Roles run side by side and meet at their rings
+    and exchanges only.
+  }];
+  let arguments = (ins StrAttr:$kind, I64Attr:$warps, I64Attr:$first,
+      I64Attr:$registers);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $kind `warps` $warps `from` $first `registers` $registers $body attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -226,36 +323,23 @@ def Tile_ReadOp : Tile_Op<"read", [MemoryEffects<[MemRead]>]> {
   let assemblyFormat = "$ring `[` $stage `]` attr-dict `:` type($ring) `->` type($result)";
 }
 
-def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator, NoRegionArguments]> {
-  let summary = "what some of a program's warps do";
-  let description = [{
-    The warps of a program take different roles: `consumer`, those that hold the
-    rows of its tiles, or `producer`, one warpgroup of which one thread starts
-    the copies. `registers` is what each thread of the role gets of the
-    multiprocessor's registers, 0 to leave them as they are at launch. Roles run
-    side by side and meet at their rings only.
-  }];
-  let arguments = (ins StrAttr:$kind, I64Attr:$registers);
-  let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$kind `registers` $registers $body attr-dict";
-  let hasVerifier = 1;
-}
-
-def Tile_CopyBulkOp : Tile_Op<"copy_bulk"> {
+def Tile_CopyBulkOp : Tile_Op<"copy_bulk", [AttrSizedOperandSegments]> {
   let summary = "copy a box of memory into one stage of a ring, by TMA";
   let description = [{
     Waits until the consumers have released the stage of `turn`, then starts the
-    copy. Turn t uses stage t mod stages. The box starts at `map(indices..., 0)`
+    copy; does neither when `enable` is false. In a role of consumers one thread
+    does. Turn t uses stage t mod stages. The box starts at `map(indices..., 0)`
     and has the extents `box`, one for each index of the source but the first
     (the batch), channels last; what lies outside the source becomes zero. The
     source reaches the kernel as a tensor map as well (docs/abi.md). `evict` is
     when the L2 cache should let go of it: `normal`, `first` or `last`.
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
-      Tile_RingType:$ring, Index:$turn, AffineMapAttr:$map,
+      Tile_RingType:$ring, Index:$turn, Optional<I1>:$enable, AffineMapAttr:$map,
       DenseI64ArrayAttr:$box, DefaultValuedAttr<StrAttr, "\"normal\"">:$evict);
   let assemblyFormat = [{
-    $source `[` $indices `]` `box` $box `to` $ring `[` $turn `]` attr-dict `:`
+    $source `[` $indices `]` `box` $box `to` $ring `[` $turn `]`
+    (`if` $enable^)? attr-dict `:`
     type($source) `->` type($ring)
   }];
   let hasVerifier = 1;
@@ -269,8 +353,9 @@ def Tile_AcquireOp : Tile_Op<"acquire"> {
 }
 
 def Tile_ReleaseOp : Tile_Op<"release"> {
-  let summary = "give the stage of a turn back to the producer";
-  let arguments = (ins Tile_RingType:$ring, Index:$turn);
+  let summary = "give the stage of a turn back to those who fill it";
+  let arguments = (ins AnyTypeOf<[Tile_RingType, Tile_ExchangeType]>:$ring,
+      Index:$turn);
   let assemblyFormat = "$ring `[` $turn `]` attr-dict `:` type($ring)";
 }
 
@@ -320,6 +405,15 @@ def Tile_AwaitOutOp : Tile_Op<"await_out"> {
   let summary = "wait until at most `pending` copies out still read their stage";
   let arguments = (ins I64Attr:$pending);
   let assemblyFormat = "`pending` $pending attr-dict";
+}
+
+def Tile_ReserveOp : Tile_Op<"reserve"> {
+  let summary = "wait until a turn of an exchange may be filled";
+  let description = [{
+    All members have released the turn that used the same stage before.
+  }];
+  let arguments = (ins Tile_ExchangeType:$exchange, Index:$turn);
+  let assemblyFormat = "$exchange `[` $turn `]` attr-dict `:` type($exchange)";
 }
 
 #endif // MONARCH_TILE_OPS

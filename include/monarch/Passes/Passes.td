@@ -61,6 +61,34 @@ def MonarchFactorize : Pass<"monarch-factorize", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"factorized", "factorized", "attention ops rewritten">];
 }
 
+def MonarchFuseExchange : Pass<"monarch-fuse-exchange", "::mlir::ModuleOp"> {
+  let summary = "R and L of one cluster as one kernel, without a workspace";
+  let description = [{
+    Where the schedules of an `monarch.r_step` and of the `monarch.l_step` that
+    reads it say that their programs work in clusters, the two become one
+    kernel: L runs in warps beside R's and takes each row from the program that
+    made it, so that aL, y and cL never reach global memory.
+
+    Before:
+
+    ```mlir
+    %aL, %y, %cL = monarch.kernel "r_step" schedule <..., cluster = 8> { %0, %1, %2 = monarch.r_step ... }
+    %o = monarch.kernel "l_step" schedule <..., cluster = 8> { %0 = monarch.l_step ... keys(%aL : ...) ... }
+    ```
+
+    After:
+
+    ```mlir
+    %o = monarch.kernel "attention" schedule <..., cluster = 8> beside <..., cluster = 8> {
+      %0, %1, %2 = monarch.r_step ...
+      %3 = monarch.l_step ... keys(%0 : ...) ...
+    }
+    ```
+  }];
+  let dependentDialects = ["::monarch::MonarchDialect"];
+  let statistics = [Statistic<"fused", "fused", "pairs of kernels made one">];
+}
+
 def MonarchFuseOnlineEntropy : Pass<"monarch-fuse-online-entropy", "::mlir::ModuleOp"> {
   let summary = "One pass over the scores gives softmax, products and entropy (A6)";
   let description = [{
@@ -299,12 +327,12 @@ def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::
 
     ```mlir
     %ring = monarch_tile.alloc_ring : <3, tensor<56x128xbf16, ...>>
-    monarch_tile.role "producer" registers 32 {
+    monarch_tile.role "producer" warps 4 from 12 registers 32 {
       scf.for %c = %c0 to %c21 step %c1 {
         monarch_tile.copy_bulk %key[...] box [1, 1, 52, 1, 64] to %ring[%c] ...
       }
     }
-    monarch_tile.role "consumer" registers 160 {
+    monarch_tile.role "consumer" warps 12 from 0 registers 160 {
       %q = monarch_tile.load %query[...] ...
       scf.for %c = %c0 to %c21 step %c1 {
         %k = monarch_tile.acquire %ring[%c] : ...

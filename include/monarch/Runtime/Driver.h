@@ -47,6 +47,8 @@ struct CudaDriver {
                                  const uint64_t *, const uint64_t *,
                                  const unsigned *, const unsigned *, int, int,
                                  int, int);
+  /// Null on drivers before CUDA 11.8, likewise.
+  Result (*maxActiveClusters)(int *, Handle, const void *);
 
   /// The driver, or null with the reason in `error`. Thread-safe.
   static const CudaDriver *get(std::string &error);

@@ -1,6 +1,6 @@
 // RUN: monarch-opt %s --verify-diagnostics --split-input-file
 
-// expected-error @below {{expected layout shared, swizzled, staged, lhs, acc, rows or columns, got 'rhs'}}
+// expected-error @below {{expected layout shared, swizzled, staged, exchanged, lhs, acc, rows or columns, got 'rhs'}}
 func.func private @f(tensor<8xf32, #monarch_tile.layout<rhs, warps = 1>>)
 
 // -----
@@ -108,8 +108,64 @@ func.func @f(%a: tensor<16x16xf32>) {
 
 func.func @role() {
   // expected-error @below {{expected kind producer or consumer, got 'painter'}}
-  monarch_tile.role "painter" registers 24 {
+  monarch_tile.role "painter" warps 4 from 0 registers 24 {
   }
+  return
+}
+
+// -----
+
+func.func @warps() {
+  // expected-error @below {{expected warps in 0..31, got 4 from 30}}
+  monarch_tile.role "consumer" warps 4 from 30 registers 24 {
+  }
+  return
+}
+
+// -----
+
+// expected-error @below {{expected 2, 4, 8 or 16 members, got 3}}
+func.func private @members(!monarch_tile.exchange<3, 2, [tensor<48x64xbf16>]>)
+
+// -----
+
+// expected-error @below {{expected parts of equally many rows, 4, 8 or 16 for each of 8 members, of one 32-bit element or a multiple of 64 16-bit elements, got 'tensor<64x40xbf16>'}}
+func.func private @channels(!monarch_tile.exchange<8, 2, [tensor<64x40xbf16>]>)
+
+// -----
+
+// expected-error @below {{got 'tensor<32xf32>'}}
+func.func private @rows(!monarch_tile.exchange<8, 2, [tensor<64x64xbf16>, tensor<32xf32>]>)
+
+// -----
+
+func.func @part(%x: !monarch_tile.exchange<8, 2, [tensor<64x64xbf16>]>, %a: tensor<64x64xf32>, %i: index) {
+  // expected-error @below {{expected part in 0..0, got 1}}
+  monarch_tile.send %a to %x[%i] part 1 : tensor<64x64xf32> -> <8, 2, [tensor<64x64xbf16>]>
+  return
+}
+
+// -----
+
+func.func @columns(%x: !monarch_tile.exchange<8, 2, [tensor<64x64xbf16>]>, %a: tensor<64x64xf32>, %i: index) {
+  // expected-error @below {{expected columns of 'tensor<64x64xbf16>', in multiples of 32, got 'tensor<64x64xf32>' at 32}}
+  monarch_tile.send %a to %x[%i] part 0 {column_offset = 32 : i64} : tensor<64x64xf32> -> <8, 2, [tensor<64x64xbf16>]>
+  return
+}
+
+// -----
+
+func.func @received(%x: !monarch_tile.exchange<8, 2, [tensor<64x64xbf16>]>, %i: index) {
+  // expected-error @below {{expected the parts of}}
+  %a = monarch_tile.receive %x[%i] : <8, 2, [tensor<64x64xbf16>]> -> tensor<64x32xbf16>
+  return
+}
+
+// -----
+
+func.func @groups(%a: tensor<32x64xbf16>, %k: tensor<24x64xbf16>) {
+  // expected-error @below {{expected groups to divide the rows of lhs and rhs, got 5}}
+  %s = monarch_tile.dot %a, %k transposed_rhs {groups = 5 : i64} : tensor<32x64xbf16>, tensor<24x64xbf16> -> tensor<32x8xf32>
   return
 }
 
@@ -117,7 +173,7 @@ func.func @role() {
 
 func.func @registers() {
   // expected-error @below {{expected registers 0 or a multiple of 8 in 24..256, got 100}}
-  monarch_tile.role "producer" registers 100 {
+  monarch_tile.role "producer" warps 4 from 12 registers 100 {
   }
   return
 }

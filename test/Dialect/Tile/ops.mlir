@@ -71,19 +71,19 @@ func.func @mapped(%m: memref<?x64xbf16>, %i: index, %e: i1, %a: tensor<32x64xbf1
 func.func @specialized(%k: memref<1x1x4x40x1x64xbf16>, %m: memref<?x8x8x64xbf16>, %a: tensor<64x64xf32, #acc>, %i: index) {
   // CHECK: %[[RING:.+]] = monarch_tile.alloc_ring : <2, tensor<40x64xbf16, #swizzled>>
   %ring = monarch_tile.alloc_ring : <2, tensor<40x64xbf16, #swizzled>>
-  // CHECK: monarch_tile.role "producer" registers 24 {
-  monarch_tile.role "producer" registers 24 {
+  // CHECK: monarch_tile.role "producer" warps 4 from 12 registers 24 {
+  monarch_tile.role "producer" warps 4 from 12 registers 24 {
     // CHECK: monarch_tile.copy_bulk %{{.*}}[%{{.*}}] box [1, 1, 40, 1, 64] to %[[RING]][%{{.*}}] {map = #{{.*}}} : memref<1x1x4x40x1x64xbf16> -> <2, tensor<40x64xbf16, #swizzled>>
     monarch_tile.copy_bulk %k[%i] box [1, 1, 40, 1, 64] to %ring[%i] {map = #box} : memref<1x1x4x40x1x64xbf16> -> <2, tensor<40x64xbf16, #swizzled>>
   }
-  // CHECK: monarch_tile.role "consumer" registers 0 {
-  monarch_tile.role "consumer" registers 0 {
+  // CHECK: monarch_tile.role "consumer" warps 12 from 0 registers 0 {
+  monarch_tile.role "consumer" warps 12 from 0 registers 0 {
     // CHECK: monarch_tile.acquire %[[RING]][%{{.*}}] : <2, tensor<40x64xbf16, #swizzled>> -> tensor<40x64xbf16, #swizzled>
     %t = monarch_tile.acquire %ring[%i] : <2, tensor<40x64xbf16, #swizzled>> -> tensor<40x64xbf16, #swizzled>
     // CHECK: monarch_tile.await %{{.*}} pending 1 : tensor<64x64xf32, #acc>
     %w = monarch_tile.await %a pending 1 : tensor<64x64xf32, #acc>
-    // CHECK: monarch_tile.release %[[RING]][%{{.*}}] : <2, tensor<40x64xbf16, #swizzled>>
-    monarch_tile.release %ring[%i] : <2, tensor<40x64xbf16, #swizzled>>
+    // CHECK: monarch_tile.release %[[RING]][%{{.*}}] : !monarch_tile.ring<2, tensor<40x64xbf16, #swizzled>>
+    monarch_tile.release %ring[%i] : !monarch_tile.ring<2, tensor<40x64xbf16, #swizzled>>
   }
   // CHECK: %[[PLACE:.+]] = monarch_tile.alloc_ring : <1, tensor<64x64xbf16, #staged>>
   %place = monarch_tile.alloc_ring : <1, tensor<64x64xbf16, #staged>>
@@ -93,5 +93,26 @@ func.func @specialized(%k: memref<1x1x4x40x1x64xbf16>, %m: memref<?x8x8x64xbf16>
   monarch_tile.stage %a to %place : tensor<64x64xf32, #acc> -> <1, tensor<64x64xbf16, #staged>>
   // CHECK: monarch_tile.copy_out %[[PLACE]] to %{{.*}}[%{{.*}}] limit %{{.*}} {evict = "first", in_bounds = array<i1: true, true, true>, map = #{{.*}}} : <1, tensor<64x64xbf16, #staged>> -> memref<?x8x8x64xbf16>
   monarch_tile.copy_out %place to %m[%i] limit %i {evict = "first", in_bounds = array<i1: true, true, true>, map = #runs} : <1, tensor<64x64xbf16, #staged>> -> memref<?x8x8x64xbf16>
+  return
+}
+
+// CHECK-LABEL: func.func @exchange
+func.func @exchange(%a: tensor<64x64xf32>, %c: tensor<64xf32>, %q: tensor<128x64xbf16>, %i: index, %n: index) {
+  // CHECK: %[[X:.+]] = monarch_tile.alloc_exchange : <8, 3, [tensor<64x64xbf16>, tensor<64xf32>]>
+  %x = monarch_tile.alloc_exchange : <8, 3, [tensor<64x64xbf16>, tensor<64xf32>]>
+  // CHECK: monarch_tile.reserve %[[X]][%{{.*}}] : <8, 3, [tensor<64x64xbf16>, tensor<64xf32>]>
+  monarch_tile.reserve %x[%i] : <8, 3, [tensor<64x64xbf16>, tensor<64xf32>]>
+  // CHECK: monarch_tile.send %{{.*}} to %[[X]][%{{.*}}] limit %{{.*}} part 0 : tensor<64x64xf32> -> <8, 3, [tensor<64x64xbf16>, tensor<64xf32>]>
+  monarch_tile.send %a to %x[%i] limit %n part 0 : tensor<64x64xf32> -> <8, 3, [tensor<64x64xbf16>, tensor<64xf32>]>
+  monarch_tile.send %c to %x[%i] part 1 : tensor<64xf32> -> <8, 3, [tensor<64x64xbf16>, tensor<64xf32>]>
+  // CHECK: %{{.*}}:2 = monarch_tile.receive %[[X]][%{{.*}}] limit %{{.*}} : <8, 3, [tensor<64x64xbf16>, tensor<64xf32>]> -> tensor<64x64xbf16>, tensor<64xf32>
+  %k, %b = monarch_tile.receive %x[%i] limit %n : <8, 3, [tensor<64x64xbf16>, tensor<64xf32>]> -> tensor<64x64xbf16>, tensor<64xf32>
+  // 8 groups of 16 rows, each against 8 of 64.
+  // CHECK: monarch_tile.dot %{{.*}}, %{{.*}} transposed_rhs {groups = 8 : i64} : tensor<128x64xbf16>, tensor<64x64xbf16> -> tensor<128x8xf32>
+  %s = monarch_tile.dot %q, %k transposed_rhs {groups = 8 : i64} : tensor<128x64xbf16>, tensor<64x64xbf16> -> tensor<128x8xf32>
+  // CHECK: monarch_tile.broadcast %{{.*}} axis 0 {groups = 8 : i64} : tensor<64xf32> -> tensor<128x8xf32>
+  %t = monarch_tile.broadcast %b axis 0 {groups = 8 : i64} : tensor<64xf32> -> tensor<128x8xf32>
+  // CHECK: monarch_tile.release %[[X]][%{{.*}}]
+  monarch_tile.release %x[%i] : !monarch_tile.exchange<8, 3, [tensor<64x64xbf16>, tensor<64xf32>]>
   return
 }

@@ -1,0 +1,75 @@
+// RUN: monarch-opt %s --convert-monarch-tile-to-nvvm --split-input-file --verify-diagnostics | FileCheck %s
+
+// Two members, one role that sends 64 rows and one that receives them.
+#acc = #monarch_tile.layout<acc, warps = 4>
+#rows = #monarch_tile.layout<rows, warps = 4>
+#lhs = #monarch_tile.layout<lhs, warps = 4>
+#columns = #monarch_tile.layout<columns, warps = 4>
+#exchanged = #monarch_tile.layout<exchanged, warps = 4>
+#row = affine_map<(d0, d1) -> (0, 0, d0, d1, 0)>
+
+// CHECK-LABEL: llvm.func @exchange
+// CHECK-SAME: nvvm.cluster_dim = array<i32: 4, 1, 1>
+// CHECK-SAME: nvvm.reqntid = array<i32: 256, 1, 1>
+func.func @exchange(%q: memref<1x1x1x64x1x64xbf16>, %o: memref<1x1x1x64x1x64xbf16>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c4 = arith.constant 4 : index
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32, #acc>
+  %one = arith.constant dense<1.0> : tensor<64xf32, #rows>
+  scf.forall (%i, %member) in (%n, 4) {
+    // Of a full barrier one thread arrives, of an empty one every member.
+    // CHECK: nvvm.mbarrier.init %{{.*}}, %c1_i32
+    // CHECK: nvvm.mbarrier.init %{{.*}}, %c4_i32
+    %x = monarch_tile.alloc_exchange : <4, 2, [tensor<64x64xbf16>, tensor<64xf32>]>
+    // CHECK: nvvm.cluster.arrive
+    // CHECK: nvvm.cluster.wait
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+      scf.for %t = %c0 to %n step %c1 {
+        // CHECK: nvvm.mbarrier.try_wait.parity
+        monarch_tile.reserve %x[%t] : <4, 2, [tensor<64x64xbf16>, tensor<64xf32>]>
+        // A thread's 16 bytes of a row go to the member that owns the row, and
+        // count on its barrier; two rows of two runs of 32 columns.
+        // CHECK: mapa.shared::cluster.u32
+        // CHECK-COUNT-4: st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32
+        // CHECK-NOT: bytes.v4.b32
+        monarch_tile.send %zero to %x[%t] limit %n part 0 : tensor<64x64xf32, #acc> -> <4, 2, [tensor<64x64xbf16>, tensor<64xf32>]>
+        // CHECK-COUNT-2: st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32
+        monarch_tile.send %one to %x[%t] part 1 : tensor<64xf32, #rows> -> <4, 2, [tensor<64x64xbf16>, tensor<64xf32>]>
+      }
+    }
+    monarch_tile.role "consumer" warps 4 from 4 registers 0 {
+      %a = monarch_tile.load %q[%c0] interleave {in_bounds = array<i1: true, true, true, true, true>, map = #row} : memref<1x1x1x64x1x64xbf16> -> tensor<64x64xbf16, #lhs>
+      scf.for %t = %c0 to %n step %c1 {
+        // What a turn brings: of each of 16 places up to `limit` 4 rows of 128
+        // bytes; and 256 bytes of the second part, always.
+        // CHECK: %[[ROWS:.+]] = arith.muli %{{.*}}, %c512_i32
+        // CHECK: %[[BYTES:.+]] = arith.addi %[[ROWS]], %c256_i32
+        // CHECK: nvvm.mbarrier.arrive.expect_tx %{{.*}}, %[[BYTES]]
+        // CHECK: nvvm.mbarrier.try_wait.parity
+        %k, %b = monarch_tile.receive %x[%t] limit %n : <4, 2, [tensor<64x64xbf16>, tensor<64xf32>]> -> tensor<64x64xbf16, #exchanged>, tensor<64xf32, #exchanged>
+        // The last warp to have read tells all members.
+        // CHECK: atom.acq_rel.cta.shared::cta.inc.u32
+        // CHECK: mbarrier.arrive.shared::cluster.b64
+        monarch_tile.release %x[%t] : !monarch_tile.exchange<4, 2, [tensor<64x64xbf16>, tensor<64xf32>]>
+      }
+    }
+    // No member leaves while others may write to it.
+    // CHECK: nvvm.cluster.arrive
+    // CHECK-NEXT: nvvm.cluster.wait
+    // CHECK-NEXT: llvm.return
+  }
+  return
+}
+
+// -----
+
+func.func @unread(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4>} {
+  scf.forall (%i, %member) in (%n, 4) {
+    // expected-error @below {{expected a kernel of a cluster and a role that receives}}
+    %x = monarch_tile.alloc_exchange : <4, 2, [tensor<64x64xbf16>]>
+  }
+  return
+}
