@@ -152,7 +152,9 @@ int64_t clusterOf(const Shape &s, bool causal, TargetAttr target) {
   if (causal || g.sequenceTokens || g.b2() > 64 || g.b1() > 32 ||
       exchangeStages(s, target) < 2)
     return 1;
-  return g.b1() <= 16 ? 8 : 16;
+  int64_t cluster = g.b1() <= 16 ? 8 : 16;
+  // Every member has rows to send in more than one turn.
+  return g.keyTiles() * g.b1() > cluster ? cluster : 1;
 }
 
 /// R of a cluster: one slab of 64 rows a program, beside L; two teams of warps

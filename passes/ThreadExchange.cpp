@@ -101,8 +101,7 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
     Value place = toI32(arith::RemUIOp::create(b, loc, r, index(own)));
     Value to = add(atMember(add(block, mul(place, i32(bytes))), receiver),
                    stageOffset);
-    Value full =
-        add(atMember(x.full, receiver), mul(toI32(stage), i32(8)));
+    Value full = add(atMember(x.full, receiver), mul(toI32(stage), i32(8)));
     SmallVector<SmallVector<Value>> runs; // before any branch
     for (int64_t from = 0; type.getRank() == 2 && from < type.getDimSize(1);
          from += 32)
@@ -120,9 +119,10 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
       b.setInsertionPointToStart(branch.thenBlock());
     }
     if (scalar) {
-      statement("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32 "
-                "[$0], $1, [$2];",
-                "r,f,r,~{memory}", 0, {to, scalar, full});
+      statement(
+          "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32 "
+          "[$0], $1, [$2];",
+          "r,f,r,~{memory}", 0, {to, scalar, full});
       continue;
     }
     Value chunk[2] = {add(to, mul(low, i32(16))), add(to, mul(other, i32(16)))};
@@ -153,12 +153,13 @@ void ThreadLowering::lowerReceive(tile::ReceiveOp op) {
     int64_t always = 0; // parts of one element a row
     for (auto [part, bytes] : llvm::zip(x.type.getParts(), x.bytes))
       always += part.getRank() == 1 ? bytes : 0;
-    Value places = arith::SubIOp::create(
-        b, loc, toI32(mapping.lookup(op.getLimit())), mul(member, i32(x.own())));
+    Value places =
+        arith::SubIOp::create(b, loc, toI32(mapping.lookup(op.getLimit())),
+                              mul(member, i32(x.own())));
     places = arith::MinSIOp::create(
         b, loc, arith::MaxSIOp::create(b, loc, places, i32(0)), i32(x.own()));
-    expected = add(mul(places, i32((x.turnBytes() - always) / x.own())),
-                   i32(always));
+    expected =
+        add(mul(places, i32((x.turnBytes() - always) / x.own())), i32(always));
   }
   Value isFirst =
       arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
@@ -177,9 +178,9 @@ void ThreadLowering::lowerReceive(tile::ReceiveOp op) {
 }
 
 /// The last of the readers' warps tells all members, one lane each: a message
-/// from every warp would crowd out rows. The default form of a remote arrive, as
-/// CUTLASS has it (ClusterBarrier::arrive); `.release.cluster` takes 1,400 clocks
-/// (docs/performance.md).
+/// from every warp would crowd out rows. The default form of a remote arrive,
+/// as CUTLASS has it (ClusterBarrier::arrive); `.release.cluster` takes 1,400
+/// clocks (docs/performance.md).
 void ThreadLowering::releaseExchange(const Exchange &x, Value turn) {
   int64_t stages = x.type.getStages();
   Value empty = stageOf(x.empty, turn, stages, 8);
@@ -191,9 +192,9 @@ void ThreadLowering::releaseExchange(const Exchange &x, Value turn) {
     auto branch = scf::IfOp::create(b, loc, TypeRange(i32Type), isFirst, true);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
-    Value before = volatileAssembly(
-        "atom.acq_rel.cta.shared::cta.inc.u32 $0, [$1], $2;", "=r,r,r,~{memory}",
-        {readers, i32(warps - 1)});
+    Value before =
+        volatileAssembly("atom.acq_rel.cta.shared::cta.inc.u32 $0, [$1], $2;",
+                         "=r,r,r,~{memory}", {readers, i32(warps - 1)});
     scf::YieldOp::create(b, loc, before);
     b.setInsertionPointToStart(branch.elseBlock());
     scf::YieldOp::create(b, loc, i32(0));
@@ -201,8 +202,8 @@ void ThreadLowering::releaseExchange(const Exchange &x, Value turn) {
   };
   Value before = counted(
       arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane, index(0)));
-  before = NVVM::ShflOp::create(b, loc, i32Type, i32(-1), before, i32(0), i32(31),
-                                NVVM::ShflKind::idx, UnitAttr());
+  before = NVVM::ShflOp::create(b, loc, i32Type, i32(-1), before, i32(0),
+                                i32(31), NVVM::ShflKind::idx, UnitAttr());
   Value isLast = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, before,
                                        i32(warps - 1));
   Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,

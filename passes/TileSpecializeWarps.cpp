@@ -237,7 +237,8 @@ LogicalResult Specializer::runTeams(tile::RoleOp role,
     load.erase();
   }
   // 65536 registers: 16 rows of outputs and queries of 128 channels a warp take
-  // 152 a thread, 32 take 232 (docs/performance.md).
+  // 152 a thread, a little less where R's rows are long, 32 take 232
+  // (docs/performance.md).
   tile::RoleOp beside;
   for (auto other : programs.getBody()->getOps<tile::RoleOp>())
     if (other != role)
@@ -247,7 +248,10 @@ LogicalResult Specializer::runTeams(tile::RoleOp role,
   int64_t pool = 65536 / (128 * groups) / 8 * 8 * groups;
   auto of = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
   bool two = of && of.getRows() / of.getWarps() > 16;
-  int64_t theirs = two ? 232 : others == 1 ? 168 : 152;
+  int64_t theirs = two                          ? 232
+                   : others == 1                ? 168
+                   : schedule.getColumns() > 56 ? 144
+                                                : 152;
   int64_t own = (pool - theirs * others) / (groups - others) / 8 * 8;
   if (beside && own >= 24 && own <= 256) {
     beside.setRegisters(theirs);
