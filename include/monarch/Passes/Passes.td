@@ -123,8 +123,8 @@ def MonarchFuseSteps : Pass<"monarch-fuse-steps", "::mlir::ModuleOp"> {
   let description = [{
     Wraps steps in `monarch.kernel`. A join shares the kernel of the dense step
     that feeds it, which then writes its frames in place. R and L steps stay
-    apart: L needs every R row of its (a, j) (A1), and no schedule keeps them on
-    chip yet.
+    apart here: L needs every R row of its (a, j) (A1). Where a schedule keeps
+    them on chip, `monarch-fuse-exchange` joins them.
 
     Before:
 
@@ -311,7 +311,10 @@ def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::
     ring has stages; the other warpgroups compute. They meet at the barriers of
     the ring: a consumer waits for a stage's copy (`acquire`) and gives the
     stage back after its last product (`release`). Registers move from the
-    producer to the consumers. The launch plan learns which arguments need a
+    producer to the consumers. A role that sends rows to a cluster has no
+    producer: it is cut into teams of warps that take turns, and each starts its
+    own copies as soon as it has released a stage; turns of the exchange are
+    reserved and released. The launch plan learns which arguments need a
     tensor map, and of which box.
 
     Before:
