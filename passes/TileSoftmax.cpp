@@ -1,7 +1,7 @@
 //===- TileSoftmax.cpp - monarch-tile-softmax: kernels to tiles -----------===//
 //
 // Turns every monarch.kernel into a function of memrefs, whose body
-// TilePrograms.cpp writes. What the entry function stood for, the memory of its
+// ProgramBuilder writes. What the entry function stood for, the memory of its
 // values and the order of its kernels, becomes the module's launch plan.
 //
 //===----------------------------------------------------------------------===//

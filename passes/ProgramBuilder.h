@@ -1,0 +1,252 @@
+//===- ProgramBuilder.h - writes the programs of a kernel -------*- C++ -*-===//
+//
+// Writes the body of a kernel: one scf.forall over independent programs, loops
+// over key tiles, and the running state of the softmax (maximum, sum, entropy)
+// as loop-carried values. What steps share is here and in ProgramBuilder.cpp, a
+// step's own program in Program*.cpp.
+//
+// Scores are kept in units of log2: exp(x) = exp2(x * log2 e) costs one
+// multiplication with the scale, and the entropy comes out as
+// cL = E/Z - log2 Z with E = sum t exp2(t), t = x - m (A6).
+//
+//===----------------------------------------------------------------------===//
+#ifndef MONARCH_PASSES_PROGRAMBUILDER_H
+#define MONARCH_PASSES_PROGRAMBUILDER_H
+
+#include "TilePrograms.h"
+
+#include "monarch/Dialect/TileDialect.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/TypeUtilities.h"
+
+namespace monarch {
+using namespace mlir;
+
+inline constexpr double log2e = 1.4426950408889634;
+/// Stands for minus infinity in scores: finite, so that a row without a valid
+/// key gives no NaN, and under any score down to -5e29 in units of log2.
+inline constexpr double maskedScore = -1.0e30;
+
+/// The address of a tile's rows: operands of the map, and its results.
+struct Address {
+  SmallVector<Value> operands;
+  AffineMap map;
+  SmallVector<bool> inBounds;
+  Value limit;
+  int64_t period = 0; ///< rows of a run that `limit` counts from, 0: of all
+};
+
+/// One kernel under construction.
+class ProgramBuilder {
+public:
+  ProgramBuilder(KernelOp op, func::FuncOp function, OpBuilder &b, int64_t slabPairs,
+         const llvm::DenseMap<Value, Buffer> &buffers,
+         const llvm::StringMap<Value> &args)
+      : op(op), function(function), b(b), loc(op.getLoc()),
+        slabPairs(slabPairs), buffers(buffers), args(args),
+        schedule(*op.getSchedule()) {
+    use(schedule);
+  }
+
+  LogicalResult build();
+
+private:
+  //--- small builders ---//
+  Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+  RankedTensorType tileType(ArrayRef<int64_t> shape, Type e) {
+    return RankedTensorType::get(shape, e);
+  }
+  RankedTensorType f32Tile(ArrayRef<int64_t> shape) {
+    return tileType(shape, b.getF32Type());
+  }
+  Value splat(double v, ArrayRef<int64_t> shape) {
+    auto type = f32Tile(shape);
+    return arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(type, b.getF32FloatAttr(v).getValue()));
+  }
+  Value apply(AffineMap map, ValueRange operands) {
+    return affine::makeComposedAffineApply(b, loc, map,
+                                           getAsOpFoldResult(operands));
+  }
+  Value minOf(Value x, Value y) { return arith::MinSIOp::create(b, loc, x, y); }
+  Value broadcast(Value v, int64_t axis, ArrayRef<int64_t> shape,
+                  int64_t groups = 1) {
+    Type e = getElementTypeOrSelf(v.getType());
+    return tile::BroadcastOp::create(b, loc, tileType(shape, e), v, axis,
+                                     groups);
+  }
+  Value rowMax(Value v) { return reduce(v, "max", 1); }
+  Value rowSum(Value v) { return reduce(v, "sum", 1); }
+  Value reduce(Value v, StringRef kind, int64_t axis) {
+    auto type = cast<RankedTensorType>(v.getType());
+    return tile::ReduceOp::create(b, loc, f32Tile({type.getDimSize(1 - axis)}),
+                                  v, kind, axis);
+  }
+  Value dot(Value lhs, Value rhs, Value acc, int64_t columns,
+            bool transposeRhs = false, int64_t offset = 0,
+            bool transposeLhs = false, int64_t groups = 1) {
+    int64_t rows =
+        cast<RankedTensorType>(lhs.getType()).getDimSize(transposeLhs ? 1 : 0);
+    return tile::DotOp::create(b, loc, f32Tile({rows, columns}), lhs, rhs, acc,
+                               transposeLhs, transposeRhs, offset, groups);
+  }
+  /// Probabilities as an operand of a product.
+  Value asOperand(Value p) {
+    auto type = cast<RankedTensorType>(p.getType());
+    if (type.getElementType() == element)
+      return p;
+    return arith::TruncFOp::create(b, loc, type.clone(element), p);
+  }
+  Value load(Value source, const Address &at, int64_t rows, Type e) {
+    auto type = cast<MemRefType>(source.getType());
+    SmallVector<int64_t> shape = {rows};
+    if (static_cast<int64_t>(at.map.getNumResults()) < type.getRank())
+      shape.push_back(type.getShape().back());
+    return tile::LoadOp::create(b, loc, tileType(shape, e), source, at.operands,
+                                at.limit, at.map, at.inBounds, false,
+                                at.period);
+  }
+  void store(Value v, Value dest, const Address &at, int64_t offset = 0) {
+    tile::StoreOp::create(b, loc, v, dest, at.operands, at.limit, at.map,
+                          at.inBounds, offset, false, at.period);
+  }
+  Value inBounds(Value source, const Address &at, int64_t rows) {
+    return tile::InBoundsOp::create(b, loc, tileType({rows}, b.getI1Type()),
+                                    source, at.operands, at.limit, at.map,
+                                    at.inBounds);
+  }
+
+  //--- addresses ---//
+  AffineExpr d(unsigned i) { return b.getAffineDimExpr(i); }
+  AffineMap map(unsigned dims, ArrayRef<AffineExpr> results) {
+    return AffineMap::get(dims, 0, results, b.getContext());
+  }
+  SmallVector<AffineExpr> coordinates(AffineExpr t, AffineExpr i, AffineExpr j);
+  Address tokens(ArrayRef<Value> operands, AffineExpr t, AffineExpr i,
+                 AffineExpr j, bool isQuery, bool isMask = false);
+  Address linearTokens(ArrayRef<Value> operands, AffineExpr frame,
+                       AffineExpr token, bool isMask = false);
+  Address factorRows(ArrayRef<Value> operands, AffineExpr pair, AffineExpr key,
+                     Value limit);
+
+  //--- pieces of a program ---//
+  Value keyTiles();
+  Value visibleFrames(Value firstFrame);
+  Value visibleTiles(Value pair, bool lastOfRows);
+  Value masked(Value scores, Value valid) {
+    auto type = cast<RankedTensorType>(scores.getType());
+    return arith::SelectOp::create(b, loc, broadcast(valid, 0, type.getShape()),
+                                   scores, splat(maskedScore, type.getShape()));
+  }
+  /// A tile with its invalid rows zero: 0 * NaN would poison a product.
+  Value withoutRows(Value tile, Value valid) {
+    auto type = cast<RankedTensorType>(tile.getType());
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
+    return arith::SelectOp::create(b, loc, broadcast(valid, 1, type.getShape()),
+                                   tile, zero);
+  }
+  /// The bits of a key mask as i1.
+  Value maskBits(Value mask, const Address &at) {
+    Value bits = load(mask, at, n, b.getI8Type());
+    auto type = tileType({n}, b.getI8Type());
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, bits, zero);
+  }
+  /// State of an online softmax: maximum, sum, entropy sum, accumulators.
+  struct State {
+    Value max, sum, entropy;
+    SmallVector<Value> acc;
+  };
+  /// One step of A6 with scores x: rescales `s` and returns the unnormalised
+  /// probabilities.
+  Value advance(State &s, Value x);
+  SmallVector<Value> flatten(const State &s);
+  State unflatten(ValueRange values, bool entropy);
+  State initial(ArrayRef<int64_t> accColumns, bool entropy);
+  Value safeReciprocal(Value z);
+  Value entropyTerm(Value max, Value sum, Value entropy);
+
+  /// A whole row of scores in one tile: what follows from it.
+  struct OneTile {
+    Value max, sum, entropy, probabilities;
+  };
+  OneTile softmaxOneTile(Value x, bool entropy);
+  Value rowsOfR(Value query, Value firstPair, Value k, Value limit);
+  template <typename Op>
+  Value scoresOfR(Op step, Value q, Value rowScale, Value c, Value k, Value l0,
+                  Value &keyTile, Value &valueTile);
+
+  template <typename Op> LogicalResult buildR(Op op);
+  LogicalResult buildExchange(RStepOp r, LStepOp l);
+  LogicalResult buildL(LStepOp op);
+  LogicalResult buildRedistribute(RedistributeOp op);
+  LogicalResult buildDense(DenseOp op);
+
+  /// P of the L step: scale * q . aL - cL.
+  Value biasedScores(Value q, Value keyTile, Value biasTile, double scale,
+                     int64_t groups = 1) {
+    Value s =
+        dot(q, keyTile, Value(), n, /*transposeRhs=*/true, 0, false, groups);
+    return arith::SubFOp::create(
+        b, loc, arith::MulFOp::create(b, loc, s, splat(scale, {m, n})),
+        broadcast(biasTile, 0, {m, n}, groups));
+  }
+  /// Ends one turn of a loop that carries maximum, sum and one output.
+  void accumulate(scf::ForOp loop, Value x, Value valueTile) {
+    State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
+    Value p = advance(s, x);
+    int64_t columns = cast<RankedTensorType>(valueTile.getType()).getDimSize(1);
+    s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns);
+    scf::YieldOp::create(b, loc, flatten(s));
+  }
+  /// Normalises and stores the output of such a loop.
+  void storeOutput(scf::ForOp loop, Value dest, const Address &rows) {
+    State s = unflatten(loop.getResults(), /*entropy=*/false);
+    auto shape = cast<RankedTensorType>(s.acc[0].getType()).getShape();
+    store(arith::MulFOp::create(b, loc, s.acc[0],
+                                broadcast(safeReciprocal(s.sum), 1, shape)),
+          dest, rows);
+  }
+
+  /// Opens the scf.forall over (slab, dims...) and returns its indices. With
+  /// `slabsTogether` the last of them runs slowest, slabs fastest.
+  SmallVector<Value> open(ArrayRef<int64_t> dims, bool slabsTogether = false);
+  int64_t pairCount() const { return g.queryTiles() * g.b2(); }
+  /// Pair of the whole head that pair `local` of the slab is.
+  Value inHead(Value local) {
+    return firstPair ? apply(map(2, {d(0) + d(1)}), {firstPair, local}) : local;
+  }
+  void use(ScheduleAttr of) {
+    schedule = of;
+    m = schedule.getRows();
+    n = schedule.getColumns();
+    element = schedule.getElement();
+  }
+  Value arg(Value v) { return args.lookup(buffers.find(v)->second.name); }
+  void setProblem(Operation *step);
+
+  KernelOp op;
+  func::FuncOp function;
+  OpBuilder &b;
+  Location loc;
+  int64_t slabPairs;
+  const llvm::DenseMap<Value, Buffer> &buffers;
+  const llvm::StringMap<Value> &args;
+  ScheduleAttr schedule;
+  int64_t m, n;
+  Type element;
+
+  Geometry g;
+  int64_t heads = 0, causal = 0, causalOffset = 0;
+  Value keyFrames; ///< run-time count, or null
+  Value slab, batch, head;
+  Value firstPair; ///< of the slab, null where a head is one slab
+};
+
+} // namespace monarch
+
+#endif // MONARCH_PASSES_PROGRAMBUILDER_H
