@@ -123,6 +123,25 @@ ExchangeType::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
 // Addresses: load, store, in_bounds, copy_async
 //===----------------------------------------------------------------------===//
 
+/// Quotients and remainders in `map` are by positive constants.
+static LogicalResult verifyDivisors(Operation *op, AffineMap map) {
+  bool fine = true;
+  map.walkExprs([&](AffineExpr e) {
+    if (e.getKind() != AffineExprKind::Mod &&
+        e.getKind() != AffineExprKind::FloorDiv &&
+        e.getKind() != AffineExprKind::CeilDiv)
+      return;
+    auto by =
+        dyn_cast<AffineConstantExpr>(cast<AffineBinaryOpExpr>(e).getRHS());
+    fine &= by && by.getValue() > 0;
+  });
+  if (fine)
+    return success();
+  return op->emitOpError()
+         << "expected quotients and remainders by positive constants, got "
+         << AffineMapAttr::get(map);
+}
+
 /// Checks a row address: `rowIndices` is how many of the memory's indices the
 /// map must give.
 static LogicalResult verifyAddress(Operation *op, MemRefType memory,
@@ -142,7 +161,7 @@ static LogicalResult verifyAddress(Operation *op, MemRefType memory,
   if (static_cast<int64_t>(inBounds.size()) != rowIndices)
     return op->emitOpError() << "expected in_bounds with " << rowIndices
                              << " entries, got " << inBounds.size();
-  return success();
+  return verifyDivisors(op, map);
 }
 
 template <typename Op>
@@ -319,7 +338,7 @@ LogicalResult CopyBulkOp::verify() {
   for (int64_t extent : getBox())
     if (extent < 1 || extent > 256)
       return emitOpError() << "expected box extents in 1..256, got " << extent;
-  return success();
+  return verifyDivisors(*this, map);
 }
 
 LogicalResult StageOp::verify() {

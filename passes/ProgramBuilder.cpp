@@ -14,7 +14,7 @@ using namespace monarch;
 /// Coordinates on the view of block row i, column j of tile t (G1, G2), for i
 /// and j inside the block; a load's limit keeps rows past it out.
 SmallVector<AffineExpr> ProgramBuilder::coordinates(AffineExpr t, AffineExpr i,
-                                            AffineExpr j) {
+                                                    AffineExpr j) {
   Extents count = g.tileCounts(g.keyFrames);
   SmallVector<AffineExpr> at(3);
   for (int x = 2; x >= 0; --x) {
@@ -38,8 +38,9 @@ SmallVector<AffineExpr> ProgramBuilder::coordinates(AffineExpr t, AffineExpr i,
 
 /// Rows of query, key, value or mask. Operands are batch, head, then those that
 /// t, i, j are made of (d2, d3, ...; the row is the last dimension).
-Address ProgramBuilder::tokens(ArrayRef<Value> operands, AffineExpr t, AffineExpr i,
-                       AffineExpr j, bool isQuery, bool isMask) {
+Address ProgramBuilder::tokens(ArrayRef<Value> operands, AffineExpr t,
+                               AffineExpr i, AffineExpr j, bool isQuery,
+                               bool isMask) {
   SmallVector<AffineExpr> results = {d(0)};
   results.append(coordinates(t, i, j));
   bool exact = !g.sequenceTokens;
@@ -64,7 +65,7 @@ Address ProgramBuilder::tokens(ArrayRef<Value> operands, AffineExpr t, AffineExp
 /// Rows of consecutive tokens of frame `frame`, in token order; `token` counts
 /// from the start of the frame and may run past it for keys.
 Address ProgramBuilder::linearTokens(ArrayRef<Value> operands, AffineExpr frame,
-                             AffineExpr token, bool isMask) {
+                                     AffineExpr token, bool isMask) {
   SmallVector<AffineExpr> results = {d(0)};
   AffineExpr zero = b.getAffineConstantExpr(0);
   if (g.sequenceTokens)
@@ -84,7 +85,7 @@ Address ProgramBuilder::linearTokens(ArrayRef<Value> operands, AffineExpr frame,
 /// Rows of an intermediate [slab, P/group, NK, group(, D)]; the first operand
 /// is the slab, `pair` counts from its start.
 Address ProgramBuilder::factorRows(ArrayRef<Value> operands, AffineExpr pair,
-                           AffineExpr key, Value limit) {
+                                   AffineExpr key, Value limit) {
   int64_t group = pairGroup(schedule);
   return {
       SmallVector<Value>(operands),
@@ -132,7 +133,8 @@ Value ProgramBuilder::visibleTiles(Value pair, bool lastOfRows) {
 // The running state (A6)
 //===----------------------------------------------------------------------===//
 
-ProgramBuilder::State ProgramBuilder::initial(ArrayRef<int64_t> accColumns, bool entropy) {
+ProgramBuilder::State ProgramBuilder::initial(ArrayRef<int64_t> accColumns,
+                                              bool entropy) {
   State s;
   s.max = splat(maskedScore, {m});
   s.sum = splat(0, {m});
@@ -151,7 +153,8 @@ SmallVector<Value> ProgramBuilder::flatten(const State &s) {
   return v;
 }
 
-ProgramBuilder::State ProgramBuilder::unflatten(ValueRange values, bool entropy) {
+ProgramBuilder::State ProgramBuilder::unflatten(ValueRange values,
+                                                bool entropy) {
   State s;
   s.max = values[0];
   s.sum = values[1];
@@ -209,7 +212,8 @@ Value ProgramBuilder::entropyTerm(Value max, Value sum, Value entropy) {
 // Programs
 //===----------------------------------------------------------------------===//
 
-SmallVector<Value> ProgramBuilder::open(ArrayRef<int64_t> dims, bool slabsTogether) {
+SmallVector<Value> ProgramBuilder::open(ArrayRef<int64_t> dims,
+                                        bool slabsTogether) {
   Value slabCount = args.lookup("slab_count");
   SmallVector<OpFoldResult> bounds = {slabCount};
   for (int64_t x : dims)

@@ -43,9 +43,10 @@ struct Address {
 /// One kernel under construction.
 class ProgramBuilder {
 public:
-  ProgramBuilder(KernelOp op, func::FuncOp function, OpBuilder &b, int64_t slabPairs,
-         const llvm::DenseMap<Value, Buffer> &buffers,
-         const llvm::StringMap<Value> &args)
+  ProgramBuilder(KernelOp op, func::FuncOp function, OpBuilder &b,
+                 int64_t slabPairs,
+                 const llvm::DenseMap<Value, Buffer> &buffers,
+                 const llvm::StringMap<Value> &args)
       : op(op), function(function), b(b), loc(op.getLoc()),
         slabPairs(slabPairs), buffers(buffers), args(args),
         schedule(*op.getSchedule()) {

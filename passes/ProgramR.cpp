@@ -6,7 +6,8 @@ using namespace mlir;
 using namespace monarch;
 
 /// Rows of queries: row d4 is (a, j) = (firstPair + d4) div and mod b2, at k.
-Value ProgramBuilder::rowsOfR(Value query, Value firstPair, Value k, Value limit) {
+Value ProgramBuilder::rowsOfR(Value query, Value firstPair, Value k,
+                              Value limit) {
   int64_t b2 = g.b2();
   Address at = tokens({batch, head, firstPair, k}, (d(2) + d(4)).floorDiv(b2),
                       d(3), (d(2) + d(4)) % b2, /*isQuery=*/true);
@@ -17,8 +18,9 @@ Value ProgramBuilder::rowsOfR(Value query, Value firstPair, Value k, Value limit
 /// Scores of rows `q`, times `rowScale` or the step's scale, with columns
 /// l0 .. l0 + n of block row k of key tile c.
 template <typename Op>
-Value ProgramBuilder::scoresOfR(Op step, Value q, Value rowScale, Value c, Value k,
-                        Value l0, Value &keyTile, Value &valueTile) {
+Value ProgramBuilder::scoresOfR(Op step, Value q, Value rowScale, Value c,
+                                Value k, Value l0, Value &keyTile,
+                                Value &valueTile) {
   auto r = dyn_cast<RStepOp>(step.getOperation());
   Value key = arg(step.getKey());
   Value values = r && r.getValue() ? arg(r.getValue()) : Value();
@@ -179,7 +181,8 @@ template <typename Op> LogicalResult ProgramBuilder::buildR(Op step) {
   return success();
 }
 
-template Value ProgramBuilder::scoresOfR<RStepOp>(RStepOp, Value, Value, Value, Value,
-                                          Value, Value &, Value &);
+template Value ProgramBuilder::scoresOfR<RStepOp>(RStepOp, Value, Value, Value,
+                                                  Value, Value, Value &,
+                                                  Value &);
 template LogicalResult ProgramBuilder::buildR<RStepOp>(RStepOp);
 template LogicalResult ProgramBuilder::buildR<EntropyOp>(EntropyOp);

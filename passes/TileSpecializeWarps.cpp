@@ -44,7 +44,7 @@ public:
 
 private:
   LogicalResult addBox(tile::LoadOp load, SmallVectorImpl<int64_t> &box);
-  void nameBox(Value memory, ArrayRef<int64_t> box);
+  LogicalResult nameBox(tile::LoadOp load, ArrayRef<int64_t> box);
   LogicalResult runTeams(tile::RoleOp role,
                          MutableArrayRef<tile::LoadOp> loads);
   LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads);
@@ -99,32 +99,46 @@ LogicalResult Specializer::addBox(tile::LoadOp load,
   return success();
 }
 
-/// Tells the launch plan that the kernel takes a tensor map for `memory`.
-void Specializer::nameBox(Value memory, ArrayRef<int64_t> box) {
+/// Tells the launch plan that the kernel takes a tensor map for what `load`
+/// reads.
+LogicalResult Specializer::nameBox(tile::LoadOp load, ArrayRef<int64_t> box) {
+  auto argument = dyn_cast<BlockArgument>(load.getSource());
+  if (!argument || argument.getOwner() != &kernel.getBody().front())
+    return load.emitOpError("expected a bulk copy from an argument of the "
+                            "kernel");
   auto module = kernel->getParentOfType<ModuleOp>();
   auto plan = module->getAttrOfType<DictionaryAttr>(planAttrName);
-  if (!plan || !plan.getAs<ArrayAttr>("launches"))
-    return; // a kernel on its own, in a test
-  unsigned number = cast<BlockArgument>(memory).getArgNumber();
+  auto before = plan ? plan.getAs<ArrayAttr>("launches") : ArrayAttr();
+  if (!before)
+    return success(); // a kernel on its own, in a test
   auto with = [&](DictionaryAttr d, StringRef key, Attribute value) {
     NamedAttrList list(d);
     list.set(key, value);
     return list.getDictionary(b.getContext());
   };
+  unsigned number = argument.getArgNumber();
   SmallVector<Attribute> launches;
-  for (auto launch :
-       plan.getAs<ArrayAttr>("launches").getAsRange<DictionaryAttr>()) {
-    auto arguments = launch.getAs<ArrayAttr>("arguments");
-    if (launch.getAs<StringAttr>("kernel").getValue() == kernel.getName()) {
+  for (Attribute entry : before) {
+    auto launch = dyn_cast<DictionaryAttr>(entry);
+    auto name = launch ? launch.getAs<StringAttr>("kernel") : StringAttr();
+    auto arguments =
+        launch ? launch.getAs<ArrayAttr>("arguments") : ArrayAttr();
+    if (name && name.getValue() == kernel.getName()) {
+      auto known = arguments && number < arguments.size()
+                       ? dyn_cast<DictionaryAttr>(arguments[number])
+                       : DictionaryAttr();
+      if (!known)
+        return kernel.emitError("expected argument ")
+               << number << " in this kernel's launch in " << planAttrName;
       SmallVector<Attribute> list(arguments.getValue());
-      list[number] = with(cast<DictionaryAttr>(list[number]), "box",
-                          b.getDenseI64ArrayAttr(box));
-      launch = with(launch, "arguments", b.getArrayAttr(list));
+      list[number] = with(known, "box", b.getDenseI64ArrayAttr(box));
+      entry = with(launch, "arguments", b.getArrayAttr(list));
     }
-    launches.push_back(launch);
+    launches.push_back(entry);
   }
   module->setAttr(planAttrName,
                   with(plan, "launches", b.getArrayAttr(launches)));
+  return success();
 }
 
 /// A ring for every load.
@@ -136,9 +150,8 @@ LogicalResult Specializer::allocate(MutableArrayRef<tile::LoadOp> loads) {
         b, load.getLoc(),
         tile::RingType::get(b.getContext(), schedule.getStages(),
                             cast<RankedTensorType>(load.getType()))));
-    if (failed(addBox(load, box)))
+    if (failed(addBox(load, box)) || failed(nameBox(load, box)))
       return failure();
-    nameBox(load.getSource(), box);
   }
   return success();
 }

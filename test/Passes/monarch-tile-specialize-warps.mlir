@@ -102,3 +102,22 @@ func.func @no_box(%k: memref<1x3x4x20x1x64xbf16>, %a: tensor<64x64xbf16, #lhs>, 
   }
   return
 }
+
+// -----
+
+// A launch plan that does not know the argument.
+#key = affine_map<(d0, d1) -> (0, 0, d0, d1, 0)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+#lhs = #monarch_tile.layout<lhs, warps = 4>
+#acc = #monarch_tile.layout<acc, warps = 4>
+module attributes {monarch.plan = {launches = [{kernel = "forged", arguments = []}]}} {
+  // expected-error @below {{expected argument 0 in this kernel's launch in monarch.plan}}
+  func.func @forged(%k: memref<1x1x4x40x1x128xbf16>, %a: tensor<64x128xbf16, #lhs>, %n: index)
+      attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 40, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+    scf.forall (%i) in (%n) {
+      %t = monarch_tile.load %k[%i] {in_bounds = array<i1: true, true, true, true, true>, map = #key} : memref<1x1x4x40x1x128xbf16> -> tensor<40x128xbf16, #swizzled>
+      %s = monarch_tile.dot %a, %t transposed_rhs : tensor<64x128xbf16, #lhs>, tensor<40x128xbf16, #swizzled> -> tensor<64x40xf32, #acc>
+    }
+    return
+  }
+}

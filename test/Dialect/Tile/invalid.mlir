@@ -212,3 +212,12 @@ func.func @apart(%m: memref<?x8x8x64xbf16, strided<[8192, 1024, 128, 1]>>, %ring
   monarch_tile.copy_out %ring to %m[%i] {in_bounds = array<i1: true, true, true>, map = #row} : <1, tensor<64x64xbf16>> -> memref<?x8x8x64xbf16, strided<[8192, 1024, 128, 1]>>
   return
 }
+
+// -----
+
+#zero = affine_map<(d0) -> (d0 floordiv 0)>
+func.func @divisor(%m: memref<8x64xbf16>) {
+  // expected-error @below {{expected quotients and remainders by positive constants}}
+  %t = monarch_tile.load %m[] {in_bounds = array<i1: true>, map = #zero} : memref<8x64xbf16> -> tensor<8x64xbf16>
+  return
+}

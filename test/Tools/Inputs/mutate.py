@@ -10,10 +10,14 @@ import sys
 
 monarchc, folder, seed, count = sys.argv[1:]
 random.seed(int(seed))
-flags = ["--grid=3,4,20", "--tile=2,3,20", "--heads=2", "--head-dim=64"]
+partial = ["--grid=3,4,20", "--tile=2,3,20", "--heads=2", "--head-dim=64"]
+cluster = ["--grid=6,8,20", "--heads=2", "--head-dim=64"]
 modules = []
-for target, levels in (("sm_80", "problem steps fused tiled mapped nvvm"),
-                       ("host", "steps tiled host")):
+for target, flags, levels in (
+    ("sm_80", partial, "problem steps fused tiled mapped nvvm"),
+    ("sm_90a", partial, "fused tiled mapped"),
+    ("sm_90a", cluster, "fused tiled mapped nvvm"),
+    ("host", partial, "steps tiled host")):
     for level in levels.split():
         out = subprocess.run([monarchc, *flags, f"--target={target}", f"--emit={level}"],
                              capture_output=True, text=True, check=True)
