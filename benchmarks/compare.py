@@ -8,7 +8,9 @@ events after 3 warm-ups. Peers need PyTorch: MonarchRT's Triton kernels from a
 checkout of its repository (wan/modules/monarch_attn.py, its public entry
 monarch_attn, autotuned over block sizes of 32 to 128 and 2 or 3 stages, its
 launches queued behind a spin kernel so that host time is hidden), and dense
-attention by cuDNN and by FlashAttention-2, both through PyTorch. Inputs are random; nothing is timed on zeros.
+attention by cuDNN and by FlashAttention-2, both through PyTorch. Inputs
+are random; nothing is timed on zeros. The floor is the useful arithmetic at 790
+TFLOP/s, what wgmma sustains on an H100 or H200 in a large product.
 """
 import argparse
 import chart
@@ -22,6 +24,17 @@ root = pathlib.Path(__file__).resolve().parent.parent
 workloads = {w["name"]: w for w in
              json.loads((root / "benchmarks/workloads.json").read_text())["workloads"]
              if w["iterations"] == 1}
+
+
+def flops(w):
+    """Useful floating-point operations: a multiply-add is two. For every query
+    and key tile three products of b2 x D in the R step, two of b1 x D in the L
+    step (docs/semantics.md, "Effort and sparsity"; blocks (fh, w))."""
+    frames, height, width = w["grid"]
+    tf, th, tw = w["tile"]
+    queries = w.get("query_frames", frames) * height * width
+    tiles = -(-frames // tf) * -(-height // th) * -(-width // tw)
+    return 2 * w["heads"] * queries * tiles * (3 * tw + 2 * tf * th) * 128
 
 
 def ours(run, name):
@@ -122,12 +135,15 @@ def main():
     if args.flash:
         peers["flash", "Flash-2"] = lambda w: dense_ms(torch, w, "FLASH_ATTENTION")
     rows = []
-    print(f"{'workload':28}{'ours ms':>9}{'error':>10}"
+    print(f"{'workload':28}{'ours ms':>9}{'error':>10}{'TFLOP/s':>9}{'of floor':>10}"
           + "".join(f"{title + ' ms':>12}{'ratio':>7}" for _, title in peers), flush=True)
     for name in args.workloads:
         row = {"workload": name, "ours": ours(args.monarch_run, name)}
         ms = row["ours"]["median_ms"]
-        line = f"{name:28}{ms:9.3f}{row['ours']['relative_error']:10.1e}"
+        row["tflops"] = flops(workloads[name]) / ms / 1e9
+        row["floor_ms"] = flops(workloads[name]) / 790e9
+        line = (f"{name:28}{ms:9.3f}{row['ours']['relative_error']:10.1e}"
+                f"{row['tflops']:9.1f}{row['floor_ms'] / ms:10.0%}")
         for (key, _), timed in peers.items():
             times = timed(workloads[name])
             torch.cuda.empty_cache()
