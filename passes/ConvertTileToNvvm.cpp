@@ -395,9 +395,9 @@ LogicalResult ThreadLowering::lower(Operation *op) {
           [&](auto o) { return lowerAwaitOut(o), success(); })
       .Case<tile::AllocExchangeOp>(
           [&](auto o) { return lowerAllocExchange(o); })
-      .Case<tile::ReserveOp>([&](auto o) { return lowerReserve(o), success(); })
+      .Case<tile::ReserveOp>([&](auto o) { return lowerReserve(o); })
       .Case<tile::SendOp>([&](auto o) { return lowerSend(o); })
-      .Case<tile::ReceiveOp>([&](auto o) { return lowerReceive(o), success(); })
+      .Case<tile::ReceiveOp>([&](auto o) { return lowerReceive(o); })
       .Case<scf::ForOp>([&](auto o) { return lowerFor(o); })
       .Case<scf::IfOp>([&](auto o) { return lowerIf(o); })
       .Case<scf::ForallOp>([&](auto o) { return lowerForall(o); })

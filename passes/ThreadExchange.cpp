@@ -48,14 +48,27 @@ LogicalResult ThreadLowering::lowerAllocExchange(tile::AllocExchangeOp op) {
   return success();
 }
 
+/// What `exchange` is in shared memory, null with an error at `op` when this
+/// kernel has not allocated it.
+const Exchange *ThreadLowering::exchangeOf(Operation *op, Value exchange) {
+  auto it = exchanges.find(exchange);
+  if (it != exchanges.end())
+    return &it->second;
+  op->emitOpError("expected an exchange that this kernel has allocated");
+  return nullptr;
+}
+
 /// All threads of all members meet; what they wrote is visible to each other.
 void ThreadLowering::joinCluster() {
   NVVM::ClusterArriveOp::create(b, loc, UnitAttr());
   NVVM::ClusterWaitOp::create(b, loc, UnitAttr());
 }
 
-void ThreadLowering::lowerReserve(tile::ReserveOp op) {
-  const Exchange &x = exchanges.find(op.getExchange())->second;
+LogicalResult ThreadLowering::lowerReserve(tile::ReserveOp op) {
+  const Exchange *known = exchangeOf(op, op.getExchange());
+  if (!known)
+    return failure();
+  const Exchange &x = *known;
   Value turn = mapping.lookupOrDefault(op.getTurn());
   int64_t stages = x.type.getStages();
   // The first turn of a stage finds a fresh barrier, which counts as past the
@@ -63,12 +76,16 @@ void ThreadLowering::lowerReserve(tile::ReserveOp op) {
   Value released =
       arith::XOrIOp::create(b, loc, parityOf(turn, stages), i32(1));
   awaitBarrier(stageOf(x.empty, turn, stages, 8), released);
+  return success();
 }
 
 /// Rows go straight from registers to the members that own them. A member's
 /// barrier counts their bytes.
 LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
-  const Exchange &x = exchanges.find(op.getExchange())->second;
+  const Exchange *known = exchangeOf(op, op.getExchange());
+  if (!known)
+    return failure();
+  const Exchange &x = *known;
   RankedTensorType type = tileOf(op.getValue());
   RankedTensorType part = x.type.getParts()[op.getPart()];
   if (type.getDimSize(0) != 16 * warps ||
@@ -141,8 +158,11 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
   return success();
 }
 
-void ThreadLowering::lowerReceive(tile::ReceiveOp op) {
-  const Exchange &x = exchanges.find(op.getExchange())->second;
+LogicalResult ThreadLowering::lowerReceive(tile::ReceiveOp op) {
+  const Exchange *known = exchangeOf(op, op.getExchange());
+  if (!known)
+    return failure();
+  const Exchange &x = *known;
   Value turn = mapping.lookupOrDefault(op.getTurn());
   int64_t stages = x.type.getStages();
   Value full = stageOf(x.full, turn, stages, 8);
@@ -175,6 +195,7 @@ void ThreadLowering::lowerReceive(tile::ReceiveOp op) {
   awaitBarrier(full, parityOf(turn, stages));
   for (auto [inbox, bytes, result] : llvm::zip(x.inbox, x.bytes, op.getParts()))
     registers[result] = {stageOf(inbox, turn, stages, bytes)};
+  return success();
 }
 
 /// The last of the readers' warps tells all members, one lane each: a message

@@ -229,9 +229,10 @@ private:
 
   //--- clusters (ThreadExchange.cpp) ---//
   LogicalResult lowerAllocExchange(tile::AllocExchangeOp op);
-  void lowerReserve(tile::ReserveOp op);
+  const Exchange *exchangeOf(Operation *op, Value exchange);
+  LogicalResult lowerReserve(tile::ReserveOp op);
   LogicalResult lowerSend(tile::SendOp op);
-  void lowerReceive(tile::ReceiveOp op);
+  LogicalResult lowerReceive(tile::ReceiveOp op);
   void releaseExchange(const Exchange &exchange, Value turn);
   void joinCluster();
   Value stageOf(Value first, Value turn, int64_t stages, int64_t bytes);

@@ -16,7 +16,8 @@ namespace monarch {
 /// The warps that share the rows of a tile: of one team, where teams take
 /// turns.
 static int64_t rowWarps(ScheduleAttr schedule) {
-  return std::min(schedule.getWarps(), schedule.getRows() / 16);
+  return std::min(schedule.getWarps(),
+                  std::max<int64_t>(1, schedule.getRows() / 16));
 }
 
 /// The layout kind that the uses of a tile ask for.

@@ -73,3 +73,15 @@ func.func @unread(%n: index)
   }
   return
 }
+
+// -----
+
+#rows = #monarch_tile.layout<rows, warps = 4>
+func.func @stranger(%x: !monarch_tile.exchange<4, 2, [tensor<64xf32>]>, %a: tensor<64xf32, #rows>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4>} {
+  scf.forall (%i, %member) in (%n, 4) {
+    // expected-error @below {{expected an exchange that this kernel has allocated}}
+    monarch_tile.send %a to %x[%i] part 0 : tensor<64xf32, #rows> -> <4, 2, [tensor<64xf32>]>
+  }
+  return
+}
