@@ -178,7 +178,8 @@ bool Plan::Impl::allowCluster(const KernelImage &k, void *function,
   error = "kernel " + k.name +
           ": expected a device with room for a cluster of " +
           std::to_string(k.cluster) + " blocks of " +
-          std::to_string(k.sharedBytes) + " bytes, got none";
+          std::to_string(k.sharedBytes) +
+          " bytes, got none; compile with --schedule=r_step.cluster=1";
   return false;
 }
 
