@@ -101,19 +101,19 @@ ExchangeType::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                 part.hasStaticShape() && part.getDimSize(0) > 0 &&
                 part.getDimSize(0) == parts[0].getDimSize(0) &&
                 part.getDimSize(0) % (4 * members) == 0 &&
-                16 % (part.getDimSize(0) / members) == 0 &&
-                part.getElementType().isIntOrFloat();
+                16 % (part.getDimSize(0) / members) == 0;
     bool cells =
-        rows && (part.getRank() == 1 ? part.getElementTypeBitWidth() == 32
-                                     : part.getElementTypeBitWidth() == 16 &&
+        rows && (part.getRank() == 1 ? part.getElementType().isF32()
+                                     : (part.getElementType().isBF16() ||
+                                        part.getElementType().isF16()) &&
                                            part.getDimSize(1) > 0 &&
                                            part.getDimSize(1) % 64 == 0);
     if (!cells)
       return emitError() << "expected parts of equally many rows, 4, 8 or 16 "
                             "for each of "
                          << members
-                         << " members, of one 32-bit element or a multiple of "
-                            "64 16-bit elements, got "
+                         << " members, of one f32 or a multiple of 64 bf16 "
+                            "or f16, got "
                          << part;
   }
   return success();
@@ -171,6 +171,11 @@ static LogicalResult verifyMove(Op op, MemRefType memory, RankedTensorType tile,
     return op.emitOpError()
            << "expected a static tile of rank 1 or 2, got " << tile;
   int64_t rank = memory.getRank();
+  int64_t period = op.getPeriod();
+  if (period < 0 || (period && !op.getLimit()))
+    return op.emitOpError() << "expected a period of at least 0, and a limit "
+                               "with it, got "
+                            << period;
   if (tile.getRank() == 2) {
     int64_t columns = memory.getShape().back();
     if (offset + tile.getDimSize(1) > columns)
@@ -385,12 +390,13 @@ LogicalResult SendOp::verify() {
     return emitOpError() << "expected part in 0.."
                          << exchange.getParts().size() - 1 << ", got " << part;
   RankedTensorType whole = exchange.getParts()[part];
-  if (value.getRank() != whole.getRank() ||
+  if (!value.hasStaticShape() || !value.getElementType().isF32() ||
+      value.getRank() != whole.getRank() ||
       value.getDimSize(0) != whole.getDimSize(0) || offset < 0 || offset % 32 ||
       (value.getRank() == 2 &&
        (value.getDimSize(1) % 32 ||
         offset + value.getDimSize(1) > whole.getDimSize(1))))
-    return emitOpError() << "expected columns of " << whole
+    return emitOpError() << "expected f32 columns of " << whole
                          << ", in multiples of 32, got " << value << " at "
                          << offset;
   return success();

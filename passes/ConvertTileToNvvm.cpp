@@ -156,11 +156,16 @@ LogicalResult ThreadLowering::lowerConvert(tile::ConvertLayoutOp op) {
   } else if (have == "exchanged" && want == "columns") {
     // Those of this warp's group: column j at element place + groups * j.
     int64_t groups = 0;
-    for (Operation *user : op.getResult().getUsers())
-      if (auto broadcast = dyn_cast<tile::BroadcastOp>(user))
-        groups = broadcast.getGroups();
-    if (!groups || warps % groups)
-      return op.emitOpError("expected a broadcast to groups of whole warps");
+    for (Operation *user : op.getResult().getUsers()) {
+      auto broadcast = dyn_cast<tile::BroadcastOp>(user);
+      int64_t found = broadcast && user->getBlock() == op->getBlock()
+                          ? broadcast.getGroups()
+                          : -1;
+      groups = !groups || groups == found ? found : -1;
+    }
+    if (groups < 1 || warps % groups)
+      return op.emitOpError("expected broadcasts to the same groups of whole "
+                            "warps, beside it");
     Value place = arith::DivUIOp::create(b, loc, warp, index(warps / groups));
     int64_t block = groups * 4;
     Value address =
@@ -272,6 +277,10 @@ LogicalResult ThreadLowering::lowerIf(scf::IfOp op) {
   for (Type type : op.getResultTypes()) {
     auto tile = dyn_cast<RankedTensorType>(type);
     if (!tile) {
+      if (!type.isIntOrIndexOrFloat())
+        return op.emitOpError(
+                   "expected results that are scalars or tiles, got ")
+               << type;
       types.push_back(type);
       continue;
     }
@@ -422,7 +431,10 @@ LogicalResult ThreadLowering::lower(Operation *op) {
             return o->emitOpError("expected a splat constant");
           if (constant || OpTrait::hasElementwiseMappableTraits(o))
             return success();
-        } else if (isa<arith::ArithDialect>(o->getDialect())) {
+        } else if (isa<arith::ArithDialect>(o->getDialect()) &&
+                   llvm::all_of(o->getResultTypes(), [](Type type) {
+                     return type.isIntOrIndexOrFloat();
+                   })) {
           b.clone(*o, mapping);
           return success();
         }
@@ -432,6 +444,18 @@ LogicalResult ThreadLowering::lower(Operation *op) {
 
 LogicalResult ThreadLowering::run() {
   MLIRContext *context = b.getContext();
+  auto placed = from.walk([](Operation *op) {
+    for (Value v : op->getResults())
+      if (auto tile = dyn_cast<RankedTensorType>(v.getType()))
+        if (!isa_and_nonnull<tile::LayoutAttr>(tile.getEncoding()) &&
+            !op->use_empty()) {
+          op->emitOpError("expected tiles with a layout, got ") << tile;
+          return WalkResult::interrupt();
+        }
+    return WalkResult::advance();
+  });
+  if (placed.wasInterrupted())
+    return failure();
   auto global = LLVM::LLVMPointerType::get(context, 1);
   // Arguments: for each memref its pointer, dynamic sizes and dynamic strides,
   // and its tensor map where it is copied in bulk.

@@ -35,6 +35,18 @@ inline bool isFactor(mlir::Value memory) {
   return mlir::cast<mlir::MemRefType>(memory.getType()).getRank() == 5;
 }
 
+/// An error at a product, load, store or broadcast in runs of rows (`groups`,
+/// `period`), for a lowering that knows none.
+inline mlir::LogicalResult refuseRuns(mlir::Operation *op) {
+  auto integer = [&](llvm::StringRef name, int64_t otherwise) {
+    auto attr = op->getAttrOfType<mlir::IntegerAttr>(name);
+    return attr ? attr.getInt() : otherwise;
+  };
+  if (integer("groups", 1) == 1 && integer("period", 0) == 0)
+    return mlir::success();
+  return op->emitOpError("expected no groups and no period here");
+}
+
 /// True when the b2 keys of a block row lie along one axis of the grid, as one
 /// box of a bulk copy reads them.
 inline bool keysFormBoxes(const Geometry &g) {

@@ -252,6 +252,11 @@ void ProgramBuilder::setProblem(Operation *step) {
 }
 
 LogicalResult ProgramBuilder::build() {
+  if (!op.getBeside() && schedule.getCluster() != 1)
+    return op.emitOpError(
+               "expected a second step beside this one for a cluster "
+               "of ")
+           << schedule.getCluster();
   if (op.getBeside()) {
     RStepOp r;
     LStepOp l;

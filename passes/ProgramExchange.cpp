@@ -15,13 +15,16 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
   ScheduleAttr ofR = *op.getSchedule(), ofL = *op.getBeside();
   int64_t members = ofR.getCluster(), own = ofR.getRows() / members;
   int64_t pairs = pairCount(), b1 = g.b1(), b2 = g.b2();
-  if (g.b2() > ofR.getColumns() || r.getState() || r.getKeyMask() || causal ||
-      g.sequenceTokens || slabPairs > ofR.getRows() ||
-      ofR.getRows() % members || ofL.getColumns() != members ||
-      ofL.getRows() % own || ofL.getRows() / own < b1 ||
-      ofL.getRows() / own % 16)
-    return op.emitOpError("expected schedules of R with whole rows, a slab a "
-                          "program, and of L with the rows of ")
+  if (ofR.getKind() != "wgmma" || ofL.getKind() != "mma_sync" || members < 2 ||
+      ofL.getCluster() != members || ofL.getElement() != ofR.getElement() ||
+      r.getSoftmax() != "one_tile" || g.b2() > ofR.getColumns() ||
+      r.getState() || r.getKeyMask() || causal || g.sequenceTokens ||
+      slabPairs > ofR.getRows() || ofR.getRows() % members ||
+      ofL.getColumns() != members || ofL.getRows() % own ||
+      ofL.getRows() / own < b1 || ofL.getRows() / own % 16)
+    return op.emitOpError("expected schedules of one cluster and element: of R "
+                          "wgmma with whole rows, a slab a program, of L "
+                          "mma_sync with the rows of ")
            << own << " pairs against " << members << " keys";
   Value member = open({members})[0];
   Value tiles = keyTiles(), one = index(1), zero = index(0);

@@ -288,26 +288,29 @@ struct SelectSchedule
   /// error. Both steps decide alike: r_step.cluster is asked for, and an r_step
   /// on mma.sync has none.
   int64_t clusterFor(Operation *step, const Shape &s, TargetAttr target) {
-    auto geometryAttr = step->getAttrOfType<IntegerAttr>("causal_frames");
-    bool causal = geometryAttr && geometryAttr.getInt();
+    auto causalFrames = step->getAttrOfType<IntegerAttr>("causal_frames");
+    bool causal = causalFrames && causalFrames.getInt();
     int64_t most = 1;
     if (target.getKind() == "wgmma" && isa<RStepOp, LStepOp>(step) &&
         keysFormBoxes(s.geometry))
       most = clusterOf(s, causal, target);
-    int64_t cluster = most;
-    for (const Request &request : requests) {
+    for (const Request &request : requests)
       if (request.kernel == "r_step" && request.part == "kind" &&
           request.value != "wgmma")
-        return 1;
+        most = 1;
+    int64_t cluster = most;
+    for (const Request &request : requests) {
       if (request.part != "cluster")
         continue;
       bool known = !request.value.getAsInteger(10, cluster);
       if (request.kernel != "r_step" || !known ||
           (cluster != 1 && cluster != most && !(most == 8 && cluster == 16))) {
         step->emitOpError("schedule: expected ")
-            << "r_step.cluster=1" << (most > 1 ? " or " : "")
-            << (most > 1 ? std::to_string(most) : "") << ", got "
-            << request.kernel << ".cluster=" << request.value;
+            << "r_step.cluster=1"
+            << (most == 8    ? ", 8 or 16"
+                : most == 16 ? " or 16"
+                             : "")
+            << ", got " << request.kernel << ".cluster=" << request.value;
         return 0;
       }
     }

@@ -17,9 +17,9 @@ LogicalResult ThreadLowering::lowerAllocExchange(tile::AllocExchangeOp op) {
     if (isa<tile::ReceiveOp>(user))
       if (auto role = user->getParentOfType<tile::RoleOp>())
         readers = role.getWarps();
-  if (!readers || !member)
+  if (!readers || !member || rolesBegun)
     return op.emitOpError("expected a kernel of a cluster and a role that "
-                          "receives");
+                          "receives, after this");
   // Of each part all senders' rows together.
   for (RankedTensorType part : x.type.getParts()) {
     sharedBytes = roundUp(sharedBytes, part.getRank() == 2 ? 1024 : 16);
@@ -165,6 +165,10 @@ LogicalResult ThreadLowering::lowerReceive(tile::ReceiveOp op) {
   const Exchange &x = *known;
   Value turn = mapping.lookupOrDefault(op.getTurn());
   int64_t stages = x.type.getStages();
+  for (Value part : op.getParts())
+    if (kindOf(part) != "exchanged")
+      return op.emitOpError("expected parts of layout exchanged, got ")
+             << part.getType();
   Value full = stageOf(x.full, turn, stages, 8);
   // One thread says how much is to come; rows may have come before. Of this
   // member's places, limit - member * own have rows.

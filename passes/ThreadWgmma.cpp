@@ -238,8 +238,9 @@ void ThreadLowering::fenceProxy() {
 LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
   RankedTensorType type = tileOf(op.getResult());
   auto role = op->getParentOfType<tile::RoleOp>();
-  if (!role || op.getInterleave() || type.getDimSize(0) % (32 * warps / 8) ||
-      type.getDimSize(1) % 64 || type.getElementTypeBitWidth() != 16)
+  if (!role || op.getInterleave() || warps % 4 || role.getFirst() % 4 ||
+      type.getDimSize(0) % (32 * warps / 8) || type.getDimSize(1) % 64 ||
+      type.getElementTypeBitWidth() != 16)
     return op.emitOpError("expected rows of 16-bit elements in a role, as many "
                           "as its threads copy together");
   const Memory &memory = memories.find(op.getSource())->second;
@@ -462,6 +463,13 @@ Registers ThreadLowering::statement(StringRef text, StringRef constraints,
 LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
   RankedTensorType type = tileOf(op.getResult()), rhsType = tileOf(op.getRhs());
   bool shared = kindOf(op.getLhs()) == "swizzled";
+  if (failed(refuseRuns(op)))
+    return failure();
+  if (shared && warps != 4)
+    return op.emitOpError(
+               "expected a role of one warpgroup for a swizzled lhs, "
+               "got ")
+           << warps << " warps";
   if ((kindOf(op.getLhs()) != "lhs" && !shared) || op.getTransposeLhs() ||
       op.getAcc())
     return op.emitOpError("expected a lhs in registers or swizzled and no "

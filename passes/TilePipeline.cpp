@@ -199,6 +199,13 @@ struct TilePipeline : monarch::impl::MonarchTilePipelineBase<TilePipeline> {
             << schedule.getStages();
         return signalPassFailure();
       }
+      auto runs = kernel.walk([&](tile::LoadOp load) {
+        return wantsRing(load) && failed(refuseRuns(load))
+                   ? WalkResult::interrupt()
+                   : WalkResult::advance();
+      });
+      if (runs.wasInterrupted())
+        return signalPassFailure();
       SmallVector<scf::ForOp> loops;
       kernel.walk([&](scf::ForOp loop) { loops.push_back(loop); });
       for (scf::ForOp loop : loops)

@@ -70,6 +70,8 @@ private:
 /// the one index that moves with the row, all channels of a half.
 LogicalResult Specializer::addBox(tile::LoadOp load,
                                   SmallVectorImpl<int64_t> &box) {
+  if (failed(refuseRuns(load)))
+    return failure();
   auto type = cast<RankedTensorType>(load.getType());
   int64_t rows = type.getDimSize(0);
   if (load.getLimit()) {

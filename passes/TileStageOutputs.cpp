@@ -35,7 +35,8 @@ struct TileStageOutputs
     auto programs = role->getParentOfType<scf::ForallOp>();
     llvm::MapVector<std::pair<Block *, Value>, Stores> outputs;
     role.walk([&](tile::StoreOp store) {
-      if (store.getInterleave() && isFactor(store.getDest()))
+      if (store.getInterleave() && !store.getPeriod() &&
+          isFactor(store.getDest()))
         outputs[{store->getBlock(), store.getDest()}].push_back(store);
     });
     outputs.remove_if([](auto &entry) { return !writesRows(entry.second); });

@@ -694,6 +694,12 @@ struct TileToVector : monarch::impl::MonarchTileToVectorBase<TileToVector> {
             << scheduleOf(kernel).getKind();
         return signalPassFailure();
       }
+      auto runs = kernel.walk([&](Operation *op) {
+        return failed(refuseRuns(op)) ? WalkResult::interrupt()
+                                      : WalkResult::advance();
+      });
+      if (runs.wasInterrupted())
+        return signalPassFailure();
       OpBuilder b(kernel);
       SmallVector<Type> types(kernel.getArgumentTypes());
       types.append(2, b.getIndexType());

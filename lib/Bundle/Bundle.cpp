@@ -226,7 +226,8 @@ static std::string findFault(const TargetImage &t) {
   for (const KernelImage &k : t.kernels) {
     if (k.programs < 1 || k.programs > INT32_MAX || k.threads < 1 ||
         k.threads > 1024 || k.sharedBytes < 0 || k.sharedBytes > 1 << 20 ||
-        k.cluster < 1 || k.cluster > 16 || k.programs % k.cluster)
+        k.cluster < 1 || k.cluster > 16 || (k.cluster & (k.cluster - 1)) ||
+        k.programs % k.cluster)
       return "kernel '" + k.name + "' has an impossible launch";
     if (k.arguments.size() > maxKernelArguments)
       return "kernel '" + k.name + "' has too many arguments";

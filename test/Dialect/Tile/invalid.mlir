@@ -129,7 +129,7 @@ func.func private @members(!monarch_tile.exchange<3, 2, [tensor<48x64xbf16>]>)
 
 // -----
 
-// expected-error @below {{expected parts of equally many rows, 4, 8 or 16 for each of 8 members, of one 32-bit element or a multiple of 64 16-bit elements, got 'tensor<64x40xbf16>'}}
+// expected-error @below {{expected parts of equally many rows, 4, 8 or 16 for each of 8 members, of one f32 or a multiple of 64 bf16 or f16, got 'tensor<64x40xbf16>'}}
 func.func private @channels(!monarch_tile.exchange<8, 2, [tensor<64x40xbf16>]>)
 
 // -----
@@ -148,7 +148,7 @@ func.func @part(%x: !monarch_tile.exchange<8, 2, [tensor<64x64xbf16>]>, %a: tens
 // -----
 
 func.func @columns(%x: !monarch_tile.exchange<8, 2, [tensor<64x64xbf16>]>, %a: tensor<64x64xf32>, %i: index) {
-  // expected-error @below {{expected columns of 'tensor<64x64xbf16>', in multiples of 32, got 'tensor<64x64xf32>' at 32}}
+  // expected-error @below {{expected f32 columns of 'tensor<64x64xbf16>', in multiples of 32, got 'tensor<64x64xf32>' at 32}}
   monarch_tile.send %a to %x[%i] part 0 {column_offset = 32 : i64} : tensor<64x64xf32> -> <8, 2, [tensor<64x64xbf16>]>
   return
 }
@@ -219,5 +219,14 @@ func.func @apart(%m: memref<?x8x8x64xbf16, strided<[8192, 1024, 128, 1]>>, %ring
 func.func @divisor(%m: memref<8x64xbf16>) {
   // expected-error @below {{expected quotients and remainders by positive constants}}
   %t = monarch_tile.load %m[] {in_bounds = array<i1: true>, map = #zero} : memref<8x64xbf16> -> tensor<8x64xbf16>
+  return
+}
+
+// -----
+
+#row = affine_map<(d0) -> (d0)>
+func.func @period(%m: memref<8x64xbf16>) {
+  // expected-error @below {{expected a period of at least 0, and a limit with it, got 4}}
+  %t = monarch_tile.load %m[] {in_bounds = array<i1: true>, map = #row, period = 4 : i64} : memref<8x64xbf16> -> tensor<8x64xbf16>
   return
 }
