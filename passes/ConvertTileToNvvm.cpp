@@ -111,21 +111,18 @@ Value ThreadLowering::at(Value tile, size_t i) {
 }
 
 Registers ThreadLowering::all(Value tile) {
+  StringRef kind = kindOf(tile);
+  bool constant = tile.getDefiningOp<arith::ConstantOp>() != nullptr;
   // Fragments may have empty slots, behind a last step of 8 columns.
-  if (kindOf(tile) == "lhs" && !tile.getDefiningOp<arith::ConstantOp>())
+  if (kind == "lhs" && !constant)
     return registers[tile];
-  if (kindOf(tile) == "lhs" ||
-      (kindOf(tile) == "swizzled" && tile.getDefiningOp<arith::ConstantOp>())) {
-    // Pairs of zeros, or no address: what a loop starts with.
-    Registers zeros;
-    for (int64_t i = 0; i < registerCount(tileOf(tile)); ++i)
-      zeros.push_back(i32(0));
-    return zeros;
-  }
+  // A constant of words: pairs of zeros, or no address, that a loop starts
+  // with.
+  bool words = constant && (kind == "lhs" || kind == "swizzled");
   size_t n = registerCount(tileOf(tile));
   Registers regs;
   for (size_t i = 0; i < n; ++i)
-    regs.push_back(at(tile, i));
+    regs.push_back(words ? i32(0) : at(tile, i));
   return regs;
 }
 
@@ -211,32 +208,37 @@ int64_t ThreadLowering::registerCount(RankedTensorType type) {
 // Structure
 //===----------------------------------------------------------------------===//
 
+SmallVector<Value> ThreadLowering::flatten(ValueRange values) {
+  SmallVector<Value> flat;
+  for (Value v : values) {
+    if (isa<RankedTensorType>(v.getType()))
+      llvm::append_range(flat, all(v));
+    else
+      flat.push_back(mapping.lookupOrDefault(v));
+  }
+  return flat;
+}
+
+void ThreadLowering::bind(ValueRange to, ValueRange flat) {
+  size_t at = 0;
+  for (Value v : to) {
+    if (auto type = dyn_cast<RankedTensorType>(v.getType())) {
+      auto part = flat.slice(at, registerCount(type));
+      registers[v] = Registers(part.begin(), part.end());
+      at += part.size();
+    } else {
+      mapping.map(v, flat[at++]);
+    }
+  }
+}
+
 LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
   formForRegion(op.getRegion());
-  SmallVector<Value> inits;
-  for (Value v : op.getInitArgs()) {
-    if (isa<RankedTensorType>(v.getType()))
-      llvm::append_range(inits, all(v));
-    else
-      inits.push_back(mapping.lookupOrDefault(v));
-  }
+  SmallVector<Value> inits = flatten(op.getInitArgs());
   auto loop =
       scf::ForOp::create(b, loc, mapping.lookupOrDefault(op.getLowerBound()),
                          mapping.lookupOrDefault(op.getUpperBound()),
                          mapping.lookupOrDefault(op.getStep()), inits);
-  auto bind = [&](ValueRange old, ValueRange values) {
-    size_t at = 0;
-    for (Value v : old) {
-      if (auto type = dyn_cast<RankedTensorType>(v.getType())) {
-        size_t n = registerCount(type);
-        auto part = values.slice(at, n);
-        registers[v] = Registers(part.begin(), part.end());
-        at += n;
-      } else {
-        mapping.map(v, values[at++]);
-      }
-    }
-  };
   mapping.map(op.getInductionVar(), loop.getInductionVar());
   bind(op.getRegionIterArgs(), loop.getRegionIterArgs());
   {
@@ -244,13 +246,8 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
     b.setInsertionPointToStart(loop.getBody());
     if (failed(lowerBlock(op.getBody())))
       return failure();
-    SmallVector<Value> yielded;
-    for (Value v : op.getBody()->getTerminator()->getOperands()) {
-      if (isa<RankedTensorType>(v.getType()))
-        llvm::append_range(yielded, all(v));
-      else
-        yielded.push_back(mapping.lookupOrDefault(v));
-    }
+    SmallVector<Value> yielded =
+        flatten(op.getBody()->getTerminator()->getOperands());
     if (!inits.empty())
       scf::YieldOp::create(b, loc, yielded);
   }
@@ -261,7 +258,8 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
 /// The thread's numbers from a register that the optimiser knows nothing of.
 void ThreadLowering::readThreadAnew() {
   Value opaque =
-      volatileAssembly("mov.b32 $0, $1;", "=r,r", ValueRange{toI32(thread)});
+      assembly("mov.b32 $0, $1;", "=r,r", b.getI32Type(), {toI32(thread)},
+               /*sideEffects=*/true);
   setThread(arith::IndexCastOp::create(b, loc, b.getIndexType(), opaque));
 }
 
@@ -311,26 +309,12 @@ LogicalResult ThreadLowering::lowerIf(scf::IfOp op) {
       readThreadAnew();
     if (failed(lowerBlock(&from.front())))
       return failure();
-    SmallVector<Value> yielded;
-    for (Value v : from.front().getTerminator()->getOperands()) {
-      if (isa<RankedTensorType>(v.getType()))
-        llvm::append_range(yielded, all(v));
-      else
-        yielded.push_back(mapping.lookupOrDefault(v));
-    }
+    SmallVector<Value> yielded =
+        flatten(from.front().getTerminator()->getOperands());
     if (!types.empty())
       scf::YieldOp::create(b, loc, yielded);
   }
-  size_t at = 0;
-  for (Value v : op.getResults()) {
-    if (auto type = dyn_cast<RankedTensorType>(v.getType())) {
-      auto part = branch.getResults().slice(at, registerCount(type));
-      registers[v] = Registers(part.begin(), part.end());
-      at += part.size();
-    } else {
-      mapping.map(v, branch.getResult(at++));
-    }
-  }
+  bind(op.getResults(), branch.getResults());
   return success();
 }
 

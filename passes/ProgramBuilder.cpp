@@ -179,8 +179,13 @@ Value ProgramBuilder::advance(State &s, Value x) {
     s.entropy = arith::AddFOp::create(
         b, loc, arith::MulFOp::create(b, loc, alpha, shifted), rowSum(pt));
   }
-  s.sum = arith::AddFOp::create(
-      b, loc, arith::MulFOp::create(b, loc, alpha, s.sum), rowSum(p));
+  if (isByColumn(s.sum))
+    s.sum = arith::AddFOp::create(
+        b, loc,
+        arith::MulFOp::create(b, loc, s.sum, broadcast(alpha, 1, shape)), p);
+  else
+    s.sum = arith::AddFOp::create(
+        b, loc, arith::MulFOp::create(b, loc, alpha, s.sum), rowSum(p));
   for (Value &acc : s.acc) {
     auto accShape = cast<RankedTensorType>(acc.getType()).getShape();
     acc = arith::MulFOp::create(b, loc, acc, broadcast(alpha, 1, accShape));
@@ -252,6 +257,14 @@ void ProgramBuilder::setProblem(Operation *step) {
 }
 
 LogicalResult ProgramBuilder::build() {
+  if (failed(buildSteps()))
+    return failure();
+  b.setInsertionPointToEnd(&function.getBody().front());
+  func::ReturnOp::create(b, loc);
+  return success();
+}
+
+LogicalResult ProgramBuilder::buildSteps() {
   if (!op.getBeside() && schedule.getCluster() != 1)
     return op.emitOpError(
                "expected a second step beside this one for a cluster "
@@ -268,11 +281,7 @@ LogicalResult ProgramBuilder::build() {
         l.getY() != r.getY() || l.getCL() != r.getCL())
       return op.emitOpError("expected an r_step and an l_step that reads it");
     setProblem(r);
-    if (failed(buildExchange(r, l)))
-      return failure();
-    b.setInsertionPointToEnd(&function.getBody().front());
-    func::ReturnOp::create(b, loc);
-    return success();
+    return buildExchange(r, l);
   }
   for (Operation &step : op.getBody().front().without_terminator()) {
     if (isa<ReplaceFramesOp>(step))
@@ -290,8 +299,6 @@ LogicalResult ProgramBuilder::build() {
     if (failed(result))
       return failure();
   }
-  b.setInsertionPointToEnd(&function.getBody().front());
-  func::ReturnOp::create(b, loc);
   return success();
 }
 

@@ -162,6 +162,10 @@ private:
     Value max, sum, entropy;
     SmallVector<Value> acc;
   };
+  /// A sum that is kept for every column of a tile, and added up at the end.
+  static bool isByColumn(Value sum) {
+    return cast<RankedTensorType>(sum.getType()).getRank() == 2;
+  }
   /// One step of A6 with scores x: rescales `s` and returns the unnormalised
   /// probabilities.
   Value advance(State &s, Value x);
@@ -183,6 +187,7 @@ private:
 
   template <typename Op> LogicalResult buildR(Op op);
   LogicalResult buildExchange(RStepOp r, LStepOp l);
+  LogicalResult buildSteps();
   LogicalResult buildL(LStepOp op);
   LogicalResult buildRedistribute(RedistributeOp op);
   LogicalResult buildDense(DenseOp op);
@@ -197,19 +202,22 @@ private:
         broadcast(biasTile, 0, {m, n}, groups));
   }
   /// Ends one turn of a loop that carries maximum, sum and one output.
-  void accumulate(scf::ForOp loop, Value x, Value valueTile) {
+  void accumulate(scf::ForOp loop, Value x, Value valueTile,
+                  int64_t groups = 1) {
     State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
     Value p = advance(s, x);
     int64_t columns = cast<RankedTensorType>(valueTile.getType()).getDimSize(1);
-    s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns);
+    s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns, false, 0, false,
+                   groups);
     scf::YieldOp::create(b, loc, flatten(s));
   }
   /// Normalises and stores the output of such a loop.
   void storeOutput(scf::ForOp loop, Value dest, const Address &rows) {
     State s = unflatten(loop.getResults(), /*entropy=*/false);
     auto shape = cast<RankedTensorType>(s.acc[0].getType()).getShape();
+    Value sum = isByColumn(s.sum) ? rowSum(s.sum) : s.sum;
     store(arith::MulFOp::create(b, loc, s.acc[0],
-                                broadcast(safeReciprocal(s.sum), 1, shape)),
+                                broadcast(safeReciprocal(sum), 1, shape)),
           dest, rows);
   }
 

@@ -67,20 +67,16 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
   {
     // Teams of R's warps take turns; a team's rows change with k.
     int64_t teams = 16 * ofR.getWarps() / m;
-    auto at = [&](Value turn, Value &k, Value &c) {
-      Value number = plus(first, turn);
-      k = divide(number, tiles);
-      c = arith::RemUIOp::create(b, loc, number, tiles);
-    };
     auto rowsType = tileType({m, dim}, element);
     Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(rowsType));
     auto loop = scf::ForOp::create(b, loc, zero, turns, one, none);
     b.setInsertionPointToStart(loop.getBody());
-    Value turn = loop.getInductionVar(), number, c;
-    at(turn, number, c);
-    Value exists = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                         number, index(b1));
-    Value k = minOf(number, index(b1 - 1));
+    Value turn = loop.getInductionVar(), number = plus(first, turn);
+    Value row = divide(number, tiles);
+    Value c = arith::RemUIOp::create(b, loc, number, tiles);
+    Value exists = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, row,
+                                         index(b1));
+    Value k = minOf(row, index(b1 - 1));
     Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
                                         minOf(c, turn), index(teams));
     auto branch = scf::IfOp::create(b, loc, rowsType, isNew, true);
@@ -92,8 +88,8 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
     Value q = branch.getResult(0);
     Value keyTile, valueTile;
     Value x = scoresOfR(r, q, Value(), c, k, zero, keyTile, valueTile);
-    OneTile row = softmaxOneTile(x, /*entropy=*/true);
-    Value bias = entropyTerm(row.max, row.sum, row.entropy);
+    OneTile scores = softmaxOneTile(x, /*entropy=*/true);
+    Value bias = entropyTerm(scores.max, scores.sum, scores.entropy);
     bias = arith::SelectOp::create(
         b, loc, exists, bias,
         splat(std::numeric_limits<float>::infinity(), {m}));
@@ -103,7 +99,7 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
       int64_t chunk = std::min(schedule.getChunk(), columns);
       for (int64_t at = 0; at < columns; at += chunk)
         tile::SendOp::create(
-            b, loc, dot(row.probabilities, rhs, Value(), chunk, false, at),
+            b, loc, dot(scores.probabilities, rhs, Value(), chunk, false, at),
             exchange, turn, rowLimit, part, at);
     };
     product(keyTile, 0, dim);
@@ -143,25 +139,8 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
     double scale = l.getScale().convertToDouble() * log2e;
     Value x = biasedScores(q, parts.getResult(0), parts.getResult(2), scale,
                            /*groups=*/own);
-    State s = unflatten(loop.getRegionIterArgs(), false);
-    Value max = arith::MaximumFOp::create(b, loc, s.max, rowMax(x));
-    Value alpha =
-        math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, s.max, max));
-    Value p = math::Exp2Op::create(
-        b, loc, arith::SubFOp::create(b, loc, x, broadcast(max, 1, {m, n})));
-    s.sum = arith::AddFOp::create(
-        b, loc,
-        arith::MulFOp::create(b, loc, s.sum, broadcast(alpha, 1, {m, n})), p);
-    Value scaled =
-        arith::MulFOp::create(b, loc, s.acc[0], broadcast(alpha, 1, {m, dv}));
-    s.acc[0] = dot(asOperand(p), parts.getResult(1), scaled, dv, false, 0,
-                   false, /*groups=*/own);
-    s.max = max;
-    scf::YieldOp::create(b, loc, flatten(s));
+    accumulate(loop, x, parts.getResult(1), /*groups=*/own);
   }
-  State s = unflatten(loop.getResults(), false);
-  Value inverse = safeReciprocal(rowSum(s.sum));
-  store(arith::MulFOp::create(b, loc, s.acc[0], broadcast(inverse, 1, {m, dv})),
-        arg(l.getResult()), rows);
+  storeOutput(loop, arg(l.getResult()), rows);
   return success();
 }

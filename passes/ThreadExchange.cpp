@@ -69,13 +69,8 @@ LogicalResult ThreadLowering::lowerReserve(tile::ReserveOp op) {
   if (!known)
     return failure();
   const Exchange &x = *known;
-  Value turn = mapping.lookupOrDefault(op.getTurn());
-  int64_t stages = x.type.getStages();
-  // The first turn of a stage finds a fresh barrier, which counts as past the
-  // phase before its first.
-  Value released =
-      arith::XOrIOp::create(b, loc, parityOf(turn, stages), i32(1));
-  awaitBarrier(stageOf(x.empty, turn, stages, 8), released);
+  awaitRelease(x.empty, mapping.lookupOrDefault(op.getTurn()),
+               x.type.getStages());
   return success();
 }
 
@@ -124,12 +119,9 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
          from += 32)
       runs.push_back(packRun(op.getValue(), h, from, part.getElementType()));
     Value scalar = type.getRank() == 1 ? at(op.getValue(), h) : Value();
-    Value mine = scalar ? isFirst : Value();
-    if (limit && !scalar) {
-      Value sent =
-          arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, r, limit);
-      mine = mine ? arith::AndIOp::create(b, loc, mine, sent) : sent;
-    }
+    Value mine = scalar ? isFirst : Value(); // null: all threads
+    if (limit && !scalar)
+      mine = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, r, limit);
     OpBuilder::InsertionGuard guard(b);
     if (mine) {
       auto branch = scf::IfOp::create(b, loc, mine, false);
@@ -191,10 +183,7 @@ LogicalResult ThreadLowering::lowerReceive(tile::ReceiveOp op) {
     auto branch = scf::IfOp::create(b, loc, isFirst, false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
-    NVVM::MBarrierArriveExpectTxOp::create(
-        b, loc, Type(), sharedPointer(full), expected,
-        NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA),
-        b.getBoolAttr(false), Value());
+    expectBytes(full, expected);
   }
   awaitBarrier(full, parityOf(turn, stages));
   for (auto [inbox, bytes, result] : llvm::zip(x.inbox, x.bytes, op.getParts()))
@@ -218,8 +207,9 @@ void ThreadLowering::releaseExchange(const Exchange &x, Value turn) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
     Value before =
-        volatileAssembly("atom.acq_rel.cta.shared::cta.inc.u32 $0, [$1], $2;",
-                         "=r,r,r,~{memory}", {readers, i32(warps - 1)});
+        assembly("atom.acq_rel.cta.shared::cta.inc.u32 $0, [$1], $2;",
+                 "=r,r,r,~{memory}", i32Type, {readers, i32(warps - 1)},
+                 /*sideEffects=*/true);
     scf::YieldOp::create(b, loc, before);
     b.setInsertionPointToStart(branch.elseBlock());
     scf::YieldOp::create(b, loc, i32(0));

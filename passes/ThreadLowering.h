@@ -105,23 +105,14 @@ private:
     return arith::IndexCastOp::create(b, loc, b.getI64Type(), v);
   }
   Value evaluate(AffineExpr e, ArrayRef<Value> dims);
+  /// An asm statement of one result; one with side effects is neither moved nor
+  /// removed.
   Value assembly(StringRef text, StringRef constraints, Type type,
-                 ValueRange operands) {
+                 ValueRange operands, bool sideEffects = false) {
     return LLVM::InlineAsmOp::create(
                b, loc, type, operands, b.getStringAttr(text),
-               b.getStringAttr(constraints), UnitAttr(), UnitAttr(),
-               LLVM::TailCallKindAttr::get(b.getContext(),
-                                           LLVM::TailCallKind::None),
-               LLVM::AsmDialectAttr(), ArrayAttr())
-        ->getResult(0);
-  }
-
-  /// One that is neither moved nor removed, of one i32 result.
-  Value volatileAssembly(StringRef text, StringRef constraints,
-                         ValueRange operands) {
-    return LLVM::InlineAsmOp::create(
-               b, loc, b.getI32Type(), operands, b.getStringAttr(text),
-               b.getStringAttr(constraints), b.getUnitAttr(), UnitAttr(),
+               b.getStringAttr(constraints),
+               sideEffects ? b.getUnitAttr() : UnitAttr(), UnitAttr(),
                LLVM::TailCallKindAttr::get(b.getContext(),
                                            LLVM::TailCallKind::None),
                LLVM::AsmDialectAttr(), ArrayAttr())
@@ -208,6 +199,9 @@ private:
   LogicalResult lowerForall(scf::ForallOp op);
   LogicalResult lowerFor(scf::ForOp op);
   LogicalResult lowerIf(scf::IfOp op);
+  /// Values of a loop or branch with tiles as their registers, and back.
+  SmallVector<Value> flatten(ValueRange values);
+  void bind(ValueRange to, ValueRange flat);
   void readThreadAnew();
   void setThread(Value number);
   LogicalResult lowerLoad(tile::LoadOp op);
@@ -260,6 +254,10 @@ private:
   }
   Value parityOf(Value turn, int64_t stages);
   void awaitBarrier(Value address, Value parity);
+  /// Waits until the turn that used the same stage before has been released.
+  void awaitRelease(Value empty, Value turn, int64_t stages);
+  /// Arrives at a barrier that then waits for so many bytes.
+  void expectBytes(Value barrier, Value bytes);
   void fenceProxy();
   Registers statement(StringRef text, StringRef constraints, int64_t count,
                       ValueRange operands);

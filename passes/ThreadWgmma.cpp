@@ -121,6 +121,21 @@ void ThreadLowering::awaitBarrier(Value address, Value parity) {
                                         i32(0x989680));
 }
 
+/// A fresh barrier counts as having completed the phase before its first, so
+/// that the first turn of a stage does not wait.
+void ThreadLowering::awaitRelease(Value empty, Value turn, int64_t stages) {
+  Value released =
+      arith::XOrIOp::create(b, loc, parityOf(turn, stages), i32(1));
+  awaitBarrier(stageOf(empty, turn, stages, 8), released);
+}
+
+void ThreadLowering::expectBytes(Value barrier, Value bytes) {
+  NVVM::MBarrierArriveExpectTxOp::create(
+      b, loc, Type(), sharedPointer(barrier), bytes,
+      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA),
+      b.getBoolAttr(false), Value());
+}
+
 /// What createpolicy.fractional of 1.0 gives, as CUTLASS spells it
 /// (cute/arch/copy_sm90_desc.hpp, CacheHintSm90).
 Value ThreadLowering::evictPolicy(StringRef evict) {
@@ -152,21 +167,13 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
     auto branch = scf::IfOp::create(b, loc, mine, false);
     b.setInsertionPointToStart(branch.thenBlock());
   }
-  // A fresh barrier counts as having completed the phase before its first, so
-  // the first turn of a stage does not wait.
-  Value one = i32(1);
-  Value released =
-      arith::XOrIOp::create(b, loc, parityOf(turn, ring.stages), one);
-  awaitBarrier(ofTurn(ring.empty, turn, ring, 8), released);
-  Value full = sharedPointer(ofTurn(ring.full, turn, ring, 8));
+  awaitRelease(ring.empty, turn, ring.stages);
+  Value full = ofTurn(ring.full, turn, ring, 8);
   int64_t bytes = 2;
   for (int64_t extent : op.getBox())
     bytes *= extent;
   int64_t halves = ring.stageBytes / ring.halfBytes;
-  NVVM::MBarrierArriveExpectTxOp::create(
-      b, loc, Type(), full, i32(bytes * halves),
-      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA),
-      b.getBoolAttr(false), Value());
+  expectBytes(full, i32(bytes * halves));
   SmallVector<Value> dims;
   for (Value v : op.getIndices())
     dims.push_back(mapping.lookupOrDefault(v));
@@ -181,8 +188,8 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
     coordinates.append(outer.rbegin(), outer.rend());
     NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
         b, loc, sharedPointer(add(stage, i32(half * ring.halfBytes))),
-        tensorMaps.lookup(op.getSource()), coordinates, full, ValueRange(),
-        Value(), policy,
+        tensorMaps.lookup(op.getSource()), coordinates, sharedPointer(full),
+        ValueRange(), Value(), policy,
         NVVM::TMALoadModeAttr::get(b.getContext(), NVVM::TMALoadMode::TILE),
         b.getBoolAttr(true), NVVM::CTAGroupKindAttr(), Value());
   }

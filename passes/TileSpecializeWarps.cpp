@@ -47,6 +47,8 @@ private:
   LogicalResult nameBox(tile::LoadOp load, ArrayRef<int64_t> box);
   LogicalResult runTeams(tile::RoleOp role,
                          MutableArrayRef<tile::LoadOp> loads);
+  void dealRegisters(tile::RoleOp role);
+  void releaseReceived();
   LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads);
   void copy(size_t i, tile::LoadOp load, Value turn, Value enable,
             scf::ForOp loop, IRMapping &mapping);
@@ -196,6 +198,48 @@ void Specializer::acquire(size_t i, tile::LoadOp load, Block *where,
   tile::ReleaseOp::create(b, load.getLoc(), rings[i], turn);
 }
 
+/// Registers of the teams in `role` and of the warps beside them.
+void Specializer::dealRegisters(tile::RoleOp role) {
+  // 65536 registers: 16 rows of outputs and queries of 128 channels a warp take
+  // 152 a thread, a little less where R's rows are long, 32 take 232
+  // (docs/performance.md).
+  tile::RoleOp beside;
+  for (auto other : programs.getBody()->getOps<tile::RoleOp>())
+    if (other != role)
+      beside = other;
+  int64_t others = beside ? beside.getWarps() / 4 : 0;
+  int64_t groups = schedule.getWarps() / 4 + others;
+  int64_t pool = 65536 / (128 * groups) / 8 * 8 * groups;
+  auto of = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
+  bool two = of && of.getRows() / of.getWarps() > 16;
+  int64_t theirs = two                          ? 232
+                   : others == 1                ? 168
+                   : schedule.getColumns() > 56 ? 144
+                                                : 152;
+  int64_t own = (pool - theirs * others) / (groups - others) / 8 * 8;
+  if (beside && own >= 24 && own <= 256) {
+    beside.setRegisters(theirs);
+    role.setRegisters(own);
+  }
+}
+
+/// A turn of an exchange is given back after its last use.
+void Specializer::releaseReceived() {
+  SmallVector<tile::ReceiveOp> receives;
+  programs.walk([&](tile::ReceiveOp op) { receives.push_back(op); });
+  for (tile::ReceiveOp receive : receives) {
+    SmallVector<Value> values(receive.getResults());
+    for (Value v : receive.getResults())
+      for (Operation *user : v.getUsers())
+        if (isa<tile::ConvertLayoutOp>(user))
+          values.push_back(user->getResult(0));
+    auto [first, last] = usersIn(receive->getBlock(), values);
+    b.setInsertionPointAfter(last ? last : receive.getOperation());
+    tile::ReleaseOp::create(b, receive.getLoc(), receive.getExchange(),
+                            receive.getTurn());
+  }
+}
+
 /// Beside warps that hold outputs a producer's registers are too dear, and one
 /// warpgroup is too slow: teams of warps take turns, and each starts its own
 /// copies for the turn that will use the stage it has just done with.
@@ -251,27 +295,7 @@ LogicalResult Specializer::runTeams(tile::RoleOp role,
     copy(i, load, next, inRange(next), loop, mapping);
     load.erase();
   }
-  // 65536 registers: 16 rows of outputs and queries of 128 channels a warp take
-  // 152 a thread, a little less where R's rows are long, 32 take 232
-  // (docs/performance.md).
-  tile::RoleOp beside;
-  for (auto other : programs.getBody()->getOps<tile::RoleOp>())
-    if (other != role)
-      beside = other;
-  int64_t others = beside ? beside.getWarps() / 4 : 0;
-  int64_t groups = schedule.getWarps() / 4 + others;
-  int64_t pool = 65536 / (128 * groups) / 8 * 8 * groups;
-  auto of = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
-  bool two = of && of.getRows() / of.getWarps() > 16;
-  int64_t theirs = two                          ? 232
-                   : others == 1                ? 168
-                   : schedule.getColumns() > 56 ? 144
-                                                : 152;
-  int64_t own = (pool - theirs * others) / (groups - others) / 8 * 8;
-  if (beside && own >= 24 && own <= 256) {
-    beside.setRegisters(theirs);
-    role.setRegisters(own);
-  }
+  dealRegisters(role);
   role.setWarps(warps);
   Operation *previous = role;
   for (int64_t i = 1; i < teams; ++i) {
@@ -283,20 +307,7 @@ LogicalResult Specializer::runTeams(tile::RoleOp role,
     constant.setValueAttr(b.getIndexAttr(i));
     previous = copyOfRole;
   }
-  // A turn of an exchange is given back after its last use.
-  SmallVector<tile::ReceiveOp> receives;
-  programs.walk([&](tile::ReceiveOp op) { receives.push_back(op); });
-  for (tile::ReceiveOp receive : receives) {
-    SmallVector<Value> values(receive.getResults());
-    for (Value v : receive.getResults())
-      for (Operation *user : v.getUsers())
-        if (isa<tile::ConvertLayoutOp>(user))
-          values.push_back(user->getResult(0));
-    auto [first, last] = usersIn(receive->getBlock(), values);
-    b.setInsertionPointAfter(last ? last : receive.getOperation());
-    tile::ReleaseOp::create(b, receive.getLoc(), receive.getExchange(),
-                            receive.getTurn());
-  }
+  releaseReceived();
   return success();
 }
 
