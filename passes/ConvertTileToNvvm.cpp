@@ -367,6 +367,8 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       })
       .Case<tile::WaitOp>([&](auto o) {
         NVVM::CpAsyncWaitGroupOp::create(b, loc, o.getPending());
+        if (threadsFillSwizzled) // wgmma reads through the async proxy
+          fenceProxy();
         NVVM::Barrier0Op::create(b, loc);
         return success();
       })

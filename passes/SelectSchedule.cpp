@@ -130,6 +130,23 @@ Choice chooseWgmma(const Shape &s, TargetAttr target) {
   return c;
 }
 
+/// wgmma for L steps of many block rows: 64 a warpgroup share a pair's keys and
+/// values in shared memory, which mma.sync would read once for every 16.
+Choice chooseWgmmaL(const Shape &s) {
+  Choice c;
+  c.kind = "wgmma";
+  c.warps = 4 * std::min<int64_t>(3, ceilDiv(s.geometry.b1(), 64));
+  c.rows = 16 * c.warps;
+  c.columns = 64;
+  c.stages = 3;
+  c.chunk = s.valueDim;
+  c.why = "keys flattened over key tile and row, 64 block rows a warpgroup";
+  return c;
+}
+
+/// From this many block rows on wgmma is faster for L (docs/performance.md).
+constexpr int64_t leastRowsOfWgmmaL = 49;
+
 /// Stages of an exchange that fit shared memory beside two stages of keys and
 /// values and two teams' queries, with a row's bias and barriers; more than 3
 /// gain nothing (docs/performance.md).
@@ -348,14 +365,23 @@ struct SelectSchedule
           return failure();
     auto fail = [&] { return kernel.emitOpError("schedule: "); };
     auto r = dyn_cast<RStepOp>(main);
-    bool canWgmma = target.getKind() == "wgmma" && r &&
-                    r.getSoftmax() == "one_tile" &&
-                    keysFormBoxes(shape.geometry);
-    StringRef kind = !gpu ? "host" : canWgmma ? "wgmma" : "mma_sync";
+    int64_t cluster = clusterFor(main, shape, target);
+    if (!cluster)
+      return failure();
+    bool isL = isa<LStepOp>(main);
+    bool canWgmma =
+        target.getKind() == "wgmma" &&
+        (r ? r.getSoftmax() == "one_tile" && keysFormBoxes(shape.geometry)
+           : isL && cluster == 1);
+    bool isBetter = !isL || shape.geometry.b1() >= leastRowsOfWgmmaL;
+    StringRef kind = !gpu                   ? "host"
+                     : canWgmma && isBetter ? "wgmma"
+                                            : "mma_sync";
     for (const Request &request : requests)
       if (request.kernel == kernel.getName() && request.part == "kind") {
-        bool possible =
-            request.value == kind || (canWgmma && request.value == "mma_sync");
+        bool possible = request.value == kind ||
+                        (canWgmma && (request.value == "mma_sync" ||
+                                      request.value == "wgmma"));
         if (!possible)
           return fail() << "kind " << request.value
                         << " is not possible for kernel " << kernel.getName()
@@ -363,17 +389,16 @@ struct SelectSchedule
                         << (canWgmma ? "wgmma or mma_sync" : kind) << ")";
         kind = request.value;
       }
-    int64_t cluster = clusterFor(main, shape, target);
-    if (!cluster)
-      return failure();
     Choice c = kind == "host"    ? chooseHost(main, shape)
-               : kind == "wgmma" ? cluster > 1 ? chooseExchangeR(shape, cluster)
-                                               : chooseWgmma(shape, target)
+               : kind == "wgmma" ? isL ? chooseWgmmaL(shape)
+                                   : cluster > 1
+                                       ? chooseExchangeR(shape, cluster)
+                                       : chooseWgmma(shape, target)
                : cluster > 1     ? chooseExchangeL(shape, cluster, target)
                                  : chooseMmaSync(main, shape, target);
     if (failed(apply(c, kernel)))
       return failure();
-    if (kind == "wgmma" && c.columns < shape.geometry.b2())
+    if (kind == "wgmma" && r && c.columns < shape.geometry.b2())
       return fail() << "expected at least " << shape.geometry.b2()
                     << " columns for kind wgmma, a whole row of scores, got "
                     << c.columns;

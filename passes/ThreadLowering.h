@@ -50,8 +50,9 @@ struct Memory {
   SmallVector<Value> strides; ///< i64; null where static
 };
 
-/// Stages of a tile in shared memory. Those of a swizzled tile have two
-/// barriers each, for the copy's end and for the consumers' release.
+/// Stages of a tile in shared memory. Those of a swizzled tile that is copied
+/// in bulk have two barriers each, for the copy's end and for the consumers'
+/// release.
 struct Ring {
   Value base; ///< i32 address
   RankedTensorType tile;
@@ -282,6 +283,7 @@ private:
   int64_t allWarps;                        ///< of all roles
   Value member; ///< i32: number in the cluster, null without one
   bool rolesBegun = false;
+  bool threadsFillSwizzled = false; ///< a ring of swizzled tiles, by cp.async
   /// Room for `count` barriers, together with all others.
   Value allocBarriers(int64_t count);
   int64_t nextBarrier = 0, barrierEnd = 0; ///< bytes in shared memory

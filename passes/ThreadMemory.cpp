@@ -346,8 +346,10 @@ void ThreadLowering::lowerCopy(tile::CopyAsyncOp op) {
   const Ring &ring = rings.find(op.getRing())->second;
   const Memory &memory = memories.find(op.getSource())->second;
   bool flat = ring.tile.getRank() == 1;
-  int64_t bytes = rowBytes(ring.tile), piece = flat ? 4 : 16;
-  int64_t pieces = bytes / piece, count = ring.tile.getDimSize(0);
+  bool halves = tile::layoutOf(ring.tile).getKind() == "swizzled";
+  int64_t piece = flat ? 4 : 16, pieces = rowBytes(ring.tile) / piece;
+  int64_t bytes = halves ? 128 : rowBytes(ring.tile);
+  int64_t count = ring.tile.getDimSize(0);
   int64_t threads = llvm::bit_floor(uint64_t(warps * 32));
   int64_t step = threads / pieces;
 
@@ -366,11 +368,17 @@ void ThreadLowering::lowerCopy(tile::CopyAsyncOp op) {
   Value chunk = arith::AndIOp::create(b, loc, thread, index(pieces - 1));
   Rows rows = rowsAt(op, memory, row, toI64(mul(chunk, index(piece))));
   Value l7 = arith::AndIOp::create(b, loc, row, index(7));
-  Value swizzled = flat ? chunk : arith::XOrIOp::create(b, loc, chunk, l7);
+  Value place = chunk; // in its row, or its half's
+  if (halves)
+    place = arith::AndIOp::create(b, loc, chunk, index(7));
+  Value swizzled = flat ? place : arith::XOrIOp::create(b, loc, place, l7);
   Value stage = add(ring.base, mul(toI32(mapping.lookup(op.getStage())),
                                    i32(ring.stageBytes)));
   Value dest = add(
       stage, toI32(add(mul(row, index(bytes)), mul(swizzled, index(piece)))));
+  if (halves)
+    dest = add(dest, toI32(mul(arith::ShRUIOp::create(b, loc, chunk, index(3)),
+                               index(ring.halfBytes))));
   for (int64_t at = 0; at < count; at += step) {
     auto copy = [&] {
       Place place = placeOf(rows, at, at + step - 1);

@@ -46,8 +46,14 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   ring.stages = type.getStages();
   ring.halfBytes = paddedRows(ring.tile) * 128;
   ring.stageBytes = ring.tile.getDimSize(1) / 64 * ring.halfBytes;
-  ring.full = allocBarriers(ring.stages);
-  ring.empty = allocBarriers(ring.stages);
+  // Where threads copy, all of them meet instead.
+  bool hasBarriers =
+      llvm::none_of(op.getRing().getUsers(), llvm::IsaPred<tile::CopyAsyncOp>);
+  if (hasBarriers) {
+    ring.full = allocBarriers(ring.stages);
+    ring.empty = allocBarriers(ring.stages);
+  }
+  threadsFillSwizzled |= !hasBarriers;
   sharedBytes = roundUp(sharedBytes, 1024); // the swizzle's period
   ring.base = add(sharedBase, i32(sharedBytes));
   sharedBytes += ring.stages * ring.stageBytes;
@@ -77,6 +83,9 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
     LLVM::StoreOp::create(b, loc, zero,
                           sharedPointer(add(ring.base, toI32(at))), 16);
   }
+  rings[op.getRing()] = ring;
+  if (!hasBarriers)
+    return success();
   int64_t readers = warps;
   for (Operation *user : op.getRing().getUsers())
     if (isa<tile::AcquireOp>(user))
@@ -94,7 +103,6 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
                                  sharedPointer(add(ring.empty, i32(8 * s))),
                                  i32(readers), Value());
   }
-  rings[op.getRing()] = ring;
   return success();
 }
 
@@ -477,22 +485,26 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
                "expected a role of one warpgroup for a swizzled lhs, "
                "got ")
            << warps << " warps";
-  if ((kindOf(op.getLhs()) != "lhs" && !shared) || op.getTransposeLhs() ||
-      op.getAcc())
-    return op.emitOpError("expected a lhs in registers or swizzled and no "
-                          "accumulator beside a swizzled rhs");
+  if ((kindOf(op.getLhs()) != "lhs" && !shared) || op.getTransposeLhs())
+    return op.emitOpError("expected a lhs in registers or swizzled beside a "
+                          "swizzled rhs");
   int64_t columns = type.getDimSize(1), count = columns / 2;
   int64_t depth = tileOf(op.getLhs()).getDimSize(1), steps = ceilDiv(depth, 16);
   int64_t halfBytes = paddedRows(rhsType) * 128;
   bool transposed = op.getTransposeRhs();
-  if (!transposed && (columns != 64 || op.getRhsOffset() % 64))
-    return op.emitOpError("expected outputs of 64 channels, got ") << columns;
+  if (!transposed && (columns % 64 || columns > 256 || op.getRhsOffset() % 64))
+    return op.emitOpError("expected outputs of a multiple of 64 channels up to "
+                          "256, got ")
+           << columns;
   StringRef element = rhsType.getElementType().isBF16() ? "bf16" : "f16";
 
-  // Shared memory descriptor: address / 16 in bits 0-13, distance of groups of
-  // 8 rows (1024 bytes) / 16 in bits 32-45, 128-byte swizzle in bit 62.
-  constexpr int64_t fixed =
-      (int64_t(1) << 62) | (int64_t(1024 >> 4) << 32) | (int64_t(1) << 16);
+  // Shared memory descriptor: address / 16 in bits 0-13, distance of halves of
+  // 64 channels / 16 in bits 16-29 where a product crosses them, distance of
+  // groups of 8 rows (1024 bytes) / 16 in bits 32-45, 128-byte swizzle in
+  // bit 62.
+  int64_t halfStep = !transposed && columns > 64 ? halfBytes >> 4 : 1;
+  int64_t fixed =
+      (int64_t(1) << 62) | (int64_t(1024 >> 4) << 32) | (halfStep << 16);
   auto describe = [&](Value address) -> Value {
     Value sixteenths = arith::ShRUIOp::create(
         b, loc, arith::AndIOp::create(b, loc, address, i32(0x3FFFF)), i32(4));
@@ -522,8 +534,12 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
     operands.push_back(describe(lhs[0]));
     cs << "l,";
   }
+  Registers acc;
+  if (op.getAcc())
+    acc = all(op.getAcc());
   Value zero;
   for (int64_t s = 0; s < steps; ++s) {
+    StringRef adds = s || !acc.empty() ? "more" : "first";
     int64_t offset;
     if (transposed) // 16 channels of all rows
       offset = s / 4 * halfBytes + s % 4 * 32;
@@ -536,8 +552,7 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
     os << "wgmma.mma_async.sync.aligned.m64n" << columns << "k16.f32."
        << element << "." << element << " {" << results << "}, ";
     if (shared) {
-      os << "a, d, " << (s ? "more" : "first") << ", 1, 1, 0, "
-         << (transposed ? 0 : 1) << ";\n";
+      os << "a, d, " << adds << ", 1, 1, 0, " << (transposed ? 0 : 1) << ";\n";
       continue;
     }
     os << "{";
@@ -549,12 +564,15 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
       os << (r ? ", $" : "$") << count + s * 4 + r;
       cs << "r,";
     }
-    os << "}, d, " << (s ? "more" : "first") << ", 1, 1, "
-       << (transposed ? 0 : 1) << ";\n";
+    os << "}, d, " << adds << ", 1, 1, " << (transposed ? 0 : 1) << ";\n";
   }
   os << "wgmma.commit_group.sync.aligned;\n}";
   cs << "l";
   operands.push_back(descriptor);
+  for (auto [i, v] : llvm::enumerate(acc)) { // the results' registers
+    cs << "," << i;
+    operands.push_back(v);
+  }
   registers[op.getResult()] = statement(text, constraints, count, operands);
   products += steps;
   return success();

@@ -19,14 +19,18 @@ namespace {
 /// Loads that every warp needs whole: key and value tiles, and the bias.
 bool wantsRing(tile::LoadOp load) {
   StringRef kind = tile::layoutOf(load.getType()).getKind();
-  return kind == "shared" || kind == "columns";
+  return kind == "shared" || kind == "swizzled" || kind == "columns";
 }
 
 /// A ring for the tile of `load`.
 Value allocateRing(OpBuilder &b, tile::LoadOp load, int64_t stages) {
   auto type = cast<RankedTensorType>(load.getType());
-  auto shared = tile::LayoutAttr::get(b.getContext(), "shared",
-                                      tile::layoutOf(type).getWarps());
+  // Columns are read from rows as they lie in memory.
+  tile::LayoutAttr layout = tile::layoutOf(type);
+  auto shared = tile::LayoutAttr::get(
+      b.getContext(),
+      layout.getKind() == "columns" ? "shared" : layout.getKind(),
+      layout.getWarps());
   auto tile =
       RankedTensorType::get(type.getShape(), type.getElementType(), shared);
   return tile::AllocRingOp::create(
@@ -192,7 +196,11 @@ struct TilePipeline : monarch::impl::MonarchTilePipelineBase<TilePipeline> {
   void runOnOperation() override {
     for (auto kernel : getOperation().getOps<func::FuncOp>()) {
       ScheduleAttr schedule = scheduleOf(kernel);
-      if (!schedule || schedule.getKind() == "wgmma")
+      bool hasRoles =
+          !kernel.getBody().empty() &&
+          kernel.walk([](tile::RoleOp) { return WalkResult::interrupt(); })
+              .wasInterrupted();
+      if (!schedule || hasRoles)
         continue; // monarch-tile-specialize-warps has made its rings
       if (schedule.getStages() < 2) {
         kernel.emitError("expected a schedule of at least 2 stages, got ")

@@ -16,12 +16,26 @@ namespace monarch {
 
 namespace {
 
+/// Keys and values of tokens. Those of factors are copied by all threads
+/// (monarch-tile-pipeline): no tensor map describes a workspace.
 bool wantsBulkCopy(tile::LoadOp load) {
   return tile::layoutOf(load.getType()).getKind() == "swizzled" &&
+         !isFactor(load.getSource()) &&
          llvm::any_of(load->getUsers(), [&](Operation *user) {
            auto dot = dyn_cast<tile::DotOp>(user);
            return dot && dot.getRhs() == load.getResult();
          });
+}
+
+/// A kernel whose keys and values are factors: its warps do all alike.
+bool isFilledByThreads(func::FuncOp kernel) {
+  bool bulk = false, factors = false;
+  kernel.walk([&](tile::LoadOp load) {
+    bulk |= wantsBulkCopy(load);
+    factors |= tile::layoutOf(load.getType()).getKind() == "swizzled" &&
+               isFactor(load.getSource());
+  });
+  return factors && !bulk;
 }
 
 /// Ops that both roles need and that cost nothing to share: index arithmetic.
@@ -381,7 +395,8 @@ struct TileSpecializeWarps
   void runOnOperation() override {
     for (auto kernel : getOperation().getOps<func::FuncOp>()) {
       ScheduleAttr schedule = scheduleOf(kernel);
-      if (!schedule || schedule.getKind() != "wgmma")
+      if (!schedule || schedule.getKind() != "wgmma" ||
+          isFilledByThreads(kernel))
         continue;
       auto programs = kernel.getBody().front().getOps<scf::ForallOp>();
       if (programs.empty()) {

@@ -107,3 +107,41 @@ func.func @width(%n: index)
   }
   return
 }
+
+// -----
+
+#rows = affine_map<(d0, d1) -> (0, 0, d0 + d1, 0)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+#lhs = #monarch_tile.layout<lhs, warps = 4>
+#acc = #monarch_tile.layout<acc, warps = 4>
+
+// Threads fill a swizzled tile themselves: no barriers, 16 bytes of a row go to
+// its half, and before all meet the copy is visible to wgmma.
+// CHECK-LABEL: llvm.func @threads
+// CHECK-SAME: monarch.shared_bytes = 16384 : i64
+// CHECK-NOT: mbarrier
+// CHECK: nvvm.cp.async.shared.global {{.*}} 16, cache = cg
+// CHECK: nvvm.cp.async.wait.group 0
+// CHECK-NEXT: nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>
+// CHECK-NEXT: nvvm.barrier0
+// Accumulators go in and out of the same registers; all steps add, and a
+// product of 128 channels crosses the halves, 8192 bytes apart.
+// CHECK: 4611686293338849280
+// CHECK: llvm.inline_asm has_side_effects {{.*}}m64n128k16.f32.bf16.bf16 {{.*}}more, 1, 1, 1;{{.*}}l,0,1,2,
+func.func @threads(%x: memref<?x1x256x1x128xbf16>, %p: memref<?x64x1x1x64xbf16>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 64, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  %c0 = arith.constant 0 : index
+  %true = arith.constant true
+  %zero = arith.constant dense<0.0> : tensor<64x128xf32, #acc>
+  scf.forall (%i) in (%n) {
+    %ring = monarch_tile.alloc_ring : <1, tensor<64x128xbf16, #swizzled>>
+    monarch_tile.copy_async %x[%c0] to %ring[%c0] if %true {in_bounds = array<i1: true, true, true, true>, map = #rows} : memref<?x1x256x1x128xbf16> -> <1, tensor<64x128xbf16, #swizzled>>
+    monarch_tile.commit
+    monarch_tile.wait 0
+    %v = monarch_tile.read %ring[%c0] : <1, tensor<64x128xbf16, #swizzled>> -> tensor<64x128xbf16, #swizzled>
+    %a = monarch_tile.load %p[%c0] {in_bounds = array<i1: true, true, true, true>, map = #rows} : memref<?x64x1x1x64xbf16> -> tensor<64x64xbf16, #lhs>
+    %o = monarch_tile.dot %a, %v acc %zero : tensor<64x128xf32, #acc> : tensor<64x64xbf16, #lhs>, tensor<64x128xbf16, #swizzled> -> tensor<64x128xf32, #acc>
+    %w = monarch_tile.await %o pending 0 : tensor<64x128xf32, #acc>
+  }
+  return
+}

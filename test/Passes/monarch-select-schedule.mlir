@@ -4,6 +4,8 @@
 // RUN: monarchc --workload=wan-480p-95 --target=sm_89 --emit=fused | FileCheck %s --check-prefix=SM89
 // RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=SM90
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDE
+// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --schedule=l_step.kind=mma_sync --emit=fused | FileCheck %s --check-prefix=SYNC
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=l_step.kind=wgmma --emit=fused | FileCheck %s --check-prefix=FEWER
 // RUN: monarchc --workload=vmonarch-480p --iterations=1 --recompute-frames=0 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=LONG
 // RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=CLUSTER
 // RUN: monarchc --workload=self-forcing-480p-step-90 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=STEP
@@ -30,9 +32,13 @@
 // SM90: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16>
 // SM90: kernel "l_step" schedule <kind = "mma_sync", rows = 48, columns = 32, warps = 3, stages = 3,
 
-// b2 = 80 still fits three warpgroups; b1 = 135: 9 warps.
+// b2 = 80 still fits three warpgroups; b1 = 135: so many rows share their keys
+// that L is on wgmma too.
 // WIDE: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2,
-// WIDE: kernel "l_step" schedule <kind = "mma_sync", rows = 144, columns = 32, warps = 9, stages = 3,
+// WIDE: kernel "l_step" schedule <kind = "wgmma", rows = 192, columns = 64, warps = 12, stages = 3, chunk = 128,
+// SYNC: kernel "r_step" schedule <kind = "wgmma",
+// SYNC: kernel "l_step" schedule <kind = "mma_sync", rows = 144, columns = 32, warps = 9, stages = 3,
+// FEWER: kernel "l_step" schedule <kind = "wgmma", rows = 64, columns = 64, warps = 4, stages = 3,
 
 // b2 = 1560: online softmax and entropy.
 // LONG: kernel "r_step" schedule <kind = "mma_sync", rows = 64, columns = 32, warps = 4, stages = 3, chunk = 128,

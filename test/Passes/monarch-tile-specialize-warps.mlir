@@ -121,3 +121,27 @@ module attributes {monarch.plan = {launches = [{kernel = "forged", arguments = [
     return
   }
 }
+
+// -----
+
+#rows = affine_map<(d0, d1) -> (0, 0, d0 + d1, 0)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+#lhs = #monarch_tile.layout<lhs, warps = 4>
+#acc = #monarch_tile.layout<acc, warps = 4>
+
+// Factors are no boxes of a tensor map: all warps copy, none is special.
+// CHECK-LABEL: func.func @factors
+// CHECK-NOT: monarch_tile.role
+// CHECK: monarch_tile.load
+func.func @factors(%x: memref<?x1x256x1x128xbf16>, %a: tensor<64x128xbf16, #lhs>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 64, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  %c0 = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  scf.forall (%i) in (%n) {
+    scf.for %c = %c0 to %n step %c64 {
+      %k = monarch_tile.load %x[%c] {in_bounds = array<i1: true, true, true, true>, map = #rows} : memref<?x1x256x1x128xbf16> -> tensor<64x128xbf16, #swizzled>
+      %s = monarch_tile.dot %a, %k transposed_rhs : tensor<64x128xbf16, #lhs>, tensor<64x128xbf16, #swizzled> -> tensor<64x64xf32, #acc>
+    }
+  }
+  return
+}

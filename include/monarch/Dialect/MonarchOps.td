@@ -74,7 +74,7 @@ def Monarch_TargetAttr : Monarch_Attr<"Target", "target"> {
 def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
   let summary = "how one kernel is tiled and mapped";
   let description = [{
-    `kind` is `host`, `mma_sync` or `wgmma`: whose products are used. A kernel
+    `kind` is `host`, `mma_sync` or `wgmma`: whose products are used. An R step
     of kind `wgmma` has a producer warpgroup beside its `warps` (Hopper).
     `rows` x `columns` is the score tile of one program: `rows` query rows
     against `columns` keys. `warps` share the rows. `stages` is the depth of the

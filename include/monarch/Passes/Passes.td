@@ -244,7 +244,8 @@ def MonarchTilePipeline : Pass<"monarch-tile-pipeline", "::mlir::ModuleOp"> {
   let description = [{
     A loop that loads tiles to shared memory gets a ring for each of them with
     as many stages as the schedule says: the first copies start before the loop,
-    each turn waits for its own stage and starts the copy of a later one.
+    each turn waits for its own stage and starts the copy of a later one. Tiles
+    of factors that wgmma reads are copied so too, into their swizzle.
 
     Before:
 
@@ -306,7 +307,8 @@ def MonarchTileSoftmax : Pass<"monarch-tile-softmax", "::mlir::ModuleOp"> {
 def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::ModuleOp"> {
   let summary = "Split a program's warps into a producer and consumers";
   let description = [{
-    In kernels with a schedule of kind `wgmma`, one thread of a warpgroup of its
+    In kernels with a schedule of kind `wgmma` that read keys and values of
+    tokens (an L step reads factors, and is left as it is), one thread of a warpgroup of its
     own starts the copies of key and value tiles, by TMA, as far ahead as the
     ring has stages; the other warpgroups compute. They meet at the barriers of
     the ring: a consumer waits for a stage's copy (`acquire`) and gives the
