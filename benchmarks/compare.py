@@ -9,8 +9,11 @@ checkout of its repository (wan/modules/monarch_attn.py, its public entry
 monarch_attn, autotuned over block sizes of 32 to 128 and 2 or 3 stages, its
 launches queued behind a spin kernel so that host time is hidden), and dense
 attention by cuDNN and by FlashAttention-2, both through PyTorch. Inputs
-are random; nothing is timed on zeros. The floor is the useful arithmetic at 790
-TFLOP/s, what wgmma sustains on an H100 or H200 in a large product.
+are random; nothing is timed on zeros. The floor of a workload is the useful
+arithmetic at 790 TFLOP/s, what wgmma sustains on an H100 or H200 in a large
+product. A line for each of its kernels follows: their floor is the larger of
+their own arithmetic and the traffic they cannot avoid at the card's memory
+bandwidth.
 """
 import argparse
 import chart
@@ -26,15 +29,49 @@ workloads = {w["name"]: w for w in
              if w["iterations"] == 1}
 
 
-def flops(w):
-    """Useful floating-point operations: a multiply-add is two. For every query
-    and key tile three products of b2 x D in the R step, two of b1 x D in the L
-    step (docs/semantics.md, "Effort and sparsity"; blocks (fh, w))."""
+flops_per_s = 790e12
+# Bytes a second of a card's memory: of an H200 as measured (reads of a large
+# buffer), of an H100 the nominal figure.
+bytes_per_s = {"NVIDIA H200": 4.65e12, "NVIDIA H100 80GB HBM3": 3.35e12}
+
+
+def work(w, kernel):
+    """What a kernel cannot do without: floating-point operations, and bytes read
+    and written. `attention` is both steps in one.
+
+    A multiply-add is two operations. For every query and key tile there are
+    three products of b2 x D in the R step, two of b1 x D in the L step
+    (docs/semantics.md, "Effort and sparsity"; blocks (fh, w)). Tensors are bf16
+    and are read or written once. So is what the steps hand on where they are
+    kernels apart, for every pair (a, j) and row (c, k) of keys: AL and Y in bf16
+    and cL in f32."""
     frames, height, width = w["grid"]
     tf, th, tw = w["tile"]
-    queries = w.get("query_frames", frames) * height * width
-    tiles = -(-frames // tf) * -(-height // th) * -(-width // tw)
-    return 2 * w["heads"] * queries * tiles * (3 * tw + 2 * tf * th) * 128
+    query_frames = w.get("query_frames", frames)
+    tiles_of = lambda f: -(-f // tf) * -(-height // th) * -(-width // tw)
+    tiles = tiles_of(frames)
+    queries, keys = (f * height * width for f in (query_frames, frames))
+    r, l = 3 * tw, 2 * tf * th
+    q = out = w["heads"] * queries * 128 * 2
+    kv = 2 * w["heads"] * keys * 128 * 2
+    between = (w["heads"] * tiles_of(query_frames) * tw * tiles * tf * th
+               * (2 * 128 * 2 + 4))
+    products, moved = {"r_step": (r, q + kv + between),
+                       "l_step": (l, q + between + out),
+                       "attention": (r + l, q + kv + out)}[kernel]
+    return 2 * w["heads"] * queries * tiles * products * 128, moved
+
+
+def kernel_figures(w, device, kernel):
+    """A kernel of monarch-run's report, with what it reaches. There is no floor
+    on a card whose bandwidth is not known here."""
+    flops, moved = work(w, kernel["name"])
+    ms = kernel["median_ms"]
+    figures = {**kernel, "tflops": flops / ms / 1e9, "gbytes_per_s": moved / ms / 1e6}
+    if device in bytes_per_s:
+        floor = max(flops / flops_per_s, moved / bytes_per_s[device])
+        figures["floor_ms"] = floor * 1e3
+    return figures
 
 
 def ours(run, name):
@@ -135,15 +172,18 @@ def main():
     if args.flash:
         peers["flash", "Flash-2"] = lambda w: dense_ms(torch, w, "FLASH_ATTENTION")
     rows = []
-    print(f"{'workload':28}{'ours ms':>9}{'error':>10}{'TFLOP/s':>9}{'of floor':>10}"
+    print(f"{'workload':28}{'ours ms':>9}{'error':>10}{'TFLOP/s':>9}{'GB/s':>8}{'of floor':>10}"
           + "".join(f"{title + ' ms':>12}{'ratio':>7}" for _, title in peers), flush=True)
     for name in args.workloads:
         row = {"workload": name, "ours": ours(args.monarch_run, name)}
         ms = row["ours"]["median_ms"]
-        row["tflops"] = flops(workloads[name]) / ms / 1e9
-        row["floor_ms"] = flops(workloads[name]) / 790e9
+        flops, _ = work(workloads[name], "attention")
+        row["tflops"] = flops / ms / 1e9
+        row["floor_ms"] = flops / flops_per_s * 1e3
+        row["kernels"] = [kernel_figures(workloads[name], row["ours"]["device"], k)
+                          for k in row["ours"].pop("kernels")]
         line = (f"{name:28}{ms:9.3f}{row['ours']['relative_error']:10.1e}"
-                f"{row['tflops']:9.1f}{row['floor_ms'] / ms:10.0%}")
+                f"{row['tflops']:9.1f}{'':8}{row['floor_ms'] / ms:10.0%}")
         for (key, _), timed in peers.items():
             times = timed(workloads[name])
             torch.cuda.empty_cache()
@@ -151,6 +191,10 @@ def main():
             row[f"{key}_ms_spread"] = [times[0], times[-1]]
             line += f"{row[f'{key}_ms']:12.3f}{row[f'{key}_ms'] / ms:7.2f}"
         print(line, flush=True)
+        for k in row["kernels"]:
+            fraction = f"{k['floor_ms'] / k['median_ms']:.0%}" if "floor_ms" in k else "-"
+            print(f"  {k['name']:26}{k['median_ms']:9.3f}{'':10}{k['tflops']:9.1f}"
+                  f"{k['gbytes_per_s']:8.0f}{fraction:>10}", flush=True)
         rows.append(row)
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")

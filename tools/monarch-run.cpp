@@ -1,5 +1,6 @@
 //===- monarch-run.cpp - run, verify and time attention -------------------===//
 
+#include "DeviceRuns.h"
 #include "Inputs.h"
 #include "ProblemFlags.h"
 
@@ -17,6 +18,7 @@
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
@@ -61,7 +63,9 @@ static cl::opt<std::string>
 static cl::opt<std::string> verifyFlag(
     "verify", cl::desc("compare with the f64 oracle: full, or a sample"),
     cl::ValueOptional, cl::value_desc("full|sample"), cl::cat(category));
-static cl::opt<bool> bench("bench", cl::desc("time it"), cl::cat(category));
+static cl::opt<bool>
+    bench("bench", cl::desc("time it; on a GPU each of its kernels too"),
+          cl::cat(category));
 static cl::opt<int> repeats("repeats", cl::desc("timed runs (20; host 3)"),
                             cl::init(0), cl::cat(category));
 static cl::opt<bool> json("json", cl::desc("print one JSON object"),
@@ -121,36 +125,13 @@ private:
 
 /// What one run gave.
 struct Report {
-  std::string target;
+  std::string target, device;
   std::vector<double> milliseconds; ///< sorted
+  std::vector<KernelTime> kernels;  ///< their times sorted
   double compileMilliseconds = 0;
   int64_t workspaceBytes = 0, slabsPerGroup = 0;
   bool verified = false;
   ErrorSummary error;
-};
-
-/// Device memory that goes back at the end of its scope.
-class DeviceBuffer {
-public:
-  DeviceBuffer(const CudaDriver &d) : d(d) {}
-  ~DeviceBuffer() {
-    if (address)
-      d.memFree(address);
-  }
-  bool upload(const std::vector<uint8_t> &bytes, std::string &error) {
-    return allocate(bytes.size(), error) &&
-           d.check(d.memcpyHtoD(address, bytes.data(), bytes.size()),
-                   "copying to the device", error);
-  }
-  bool allocate(size_t size, std::string &error) {
-    return d.check(d.memAlloc(&address, size), "allocating device memory",
-                   error);
-  }
-  void *get() const { return reinterpret_cast<void *>(address); }
-  uint64_t address = 0;
-
-private:
-  const CudaDriver &d;
 };
 
 class Session {
@@ -280,6 +261,9 @@ llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
   if (!plan)
     return makeError(error);
   report.target = plan->arch();
+  report.device = d->deviceName(options.device, error);
+  if (report.device.empty())
+    return makeError(error);
   report.workspaceBytes = plan->workspaceBytes();
   report.slabsPerGroup = plan->slabsPerGroup();
   const Geometry &g = p.geometry;
@@ -298,26 +282,10 @@ llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
       !d->check(d->memcpyDtoH(out.data(), o.address, out.size()),
                 "copying the result", error))
     return makeError(error);
-  if (!bench)
-    return llvm::Error::success();
-  void *begin = nullptr, *end = nullptr;
-  d->eventCreate(&begin, 0);
-  d->eventCreate(&end, 0);
   int runs = repeats ? repeats : 20;
-  for (int i = -3; i < runs; ++i) { // three to warm up
-    float ms = 0;
-    d->eventRecord(begin, nullptr);
-    if (!plan->run(t, nullptr, error))
-      return makeError(error);
-    d->eventRecord(end, nullptr);
-    if (!d->check(d->eventSynchronize(end), "running the kernels", error) ||
-        !d->check(d->eventElapsedTime(&ms, begin, end), "timing", error))
-      return makeError(error);
-    if (i >= 0)
-      report.milliseconds.push_back(ms);
-  }
-  d->eventDestroy(begin);
-  d->eventDestroy(end);
+  if (bench && (!timeRuns(*d, *plan, t, runs, report.milliseconds, error) ||
+                !timeKernels(*d, *plan, t, runs, report.kernels, error)))
+    return makeError(error);
   return llvm::Error::success();
 }
 
@@ -331,7 +299,9 @@ llvm::Expected<Report> Session::run(const Problem &p, const Inputs &in,
                           ? runHost(p, in, keyFrames, quiet, out, report)
                           : runCuda(p, in, bundle, keyFrames, out, report))
     return std::move(e);
-  std::sort(report.milliseconds.begin(), report.milliseconds.end());
+  llvm::sort(report.milliseconds);
+  for (KernelTime &k : report.kernels)
+    llvm::sort(k.milliseconds);
   if (!verifyFlag.getNumOccurrences() && !randomProblems)
     return report;
   std::vector<float> q = toFloats(in.query.data(), p.queryElements(), p.dtype);
@@ -523,8 +493,11 @@ int main(int argc, char **argv) {
       return fail("--output: cannot write '" + outputFlag +
                   "': " + llvm::toString(std::move(e)));
 
+  auto medianOf = [](const std::vector<double> &sorted) {
+    return sorted[sorted.size() / 2];
+  };
   const std::vector<double> &ms = report->milliseconds;
-  double median = ms.empty() ? 0 : ms[ms.size() / 2];
+  double median = ms.empty() ? 0 : medianOf(ms);
   WorkCount work = countWork(problem.geometry, problem.headDim,
                              problem.valueDim, problem.iterations);
   double flops = 2 * work.total() * problem.heads * problem.batch;
@@ -539,6 +512,17 @@ int main(int argc, char **argv) {
       o["max_ms"] = ms.back();
       o["runs"] = int64_t(ms.size());
       o["tflops"] = flops / median / 1e9;
+    }
+    if (!report->device.empty())
+      o["device"] = report->device;
+    if (!report->kernels.empty()) {
+      llvm::json::Array kernels;
+      for (const KernelTime &k : report->kernels)
+        kernels.push_back(
+            llvm::json::Object{{"name", k.name},
+                               {"launches", k.launches},
+                               {"median_ms", medianOf(k.milliseconds)}});
+      o["kernels"] = std::move(kernels);
     }
     if (report->workspaceBytes) {
       o["workspace_bytes"] = report->workspaceBytes;
@@ -567,6 +551,10 @@ int main(int argc, char **argv) {
           "median of {0}: {1:f3} ms (least {2:f3}, most {3:f3}), {4:f2} "
           "TFLOP/s\n",
           ms.size(), median, ms.front(), ms.back(), flops / median / 1e9);
+    for (const KernelTime &k : report->kernels)
+      llvm::outs() << llvm::formatv("  {0}: {1:f3} ms in {2} launches\n",
+                                    k.name, medianOf(k.milliseconds),
+                                    k.launches);
     if (verify)
       llvm::outs() << llvm::formatv(
           "error against the f64 oracle over {0} elements: {1:e2} relative, "

@@ -28,6 +28,7 @@ struct Loaded {
     load(d.getErrorString, "cuGetErrorString");
     load(d.deviceGetCount, "cuDeviceGetCount");
     load(d.deviceGet, "cuDeviceGet");
+    load(d.deviceGetName, "cuDeviceGetName");
     load(d.deviceGetAttribute, "cuDeviceGetAttribute");
     load(d.primaryCtxRetain, "cuDevicePrimaryCtxRetain");
     load(d.primaryCtxRelease, "cuDevicePrimaryCtxRelease_v2");
@@ -76,6 +77,16 @@ int CudaDriver::computeCapability(int device, std::string &error) const {
              error))
     return 0;
   return major * 10 + minor;
+}
+
+std::string CudaDriver::deviceName(int device, std::string &error) const {
+  int handle = 0;
+  char name[256] = "";
+  if (!check(deviceGet(&handle, device), "cuDeviceGet", error) ||
+      !check(deviceGetName(name, sizeof name, handle), "cuDeviceGetName",
+             error))
+    return "";
+  return name;
 }
 
 bool CudaDriver::check(Result result, const char *what,

@@ -49,6 +49,9 @@ struct Plan::Impl {
 Plan::Plan(std::unique_ptr<Impl> impl) : impl(std::move(impl)) {}
 Plan::~Plan() = default;
 const std::string &Plan::arch() const { return impl->target.arch; }
+const std::vector<KernelImage> &Plan::kernels() const {
+  return impl->target.kernels;
+}
 int64_t Plan::workspaceBytes() const { return impl->workspaceBytes; }
 int64_t Plan::slabsPerGroup() const { return impl->group; }
 
@@ -302,7 +305,8 @@ static bool checkTensor(const char *name, const TensorRef &t,
   return true;
 }
 
-bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
+bool Plan::run(const AttentionTensors &t, void *stream, std::string &error,
+               const std::function<void(size_t)> &launched) {
   const Geometry &g = impl->problem.geometry;
   if (!checkTensor("query", t.query, error) ||
       !checkTensor("key", t.key, error) ||
@@ -364,6 +368,8 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error) {
                                       arguments.pointers(), nullptr),
                       ("launching " + k.name).c_str(), error))
           return false;
+        if (launched)
+          launched(i);
       }
     }
   }

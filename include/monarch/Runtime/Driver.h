@@ -20,6 +20,7 @@ struct CudaDriver {
   Result (*getErrorString)(Result, const char **);
   Result (*deviceGetCount)(int *);
   Result (*deviceGet)(int *, int);
+  Result (*deviceGetName)(char *, int, int);
   Result (*deviceGetAttribute)(int *, int, int);
   Result (*primaryCtxRetain)(Handle *, int);
   Result (*primaryCtxRelease)(int);
@@ -55,6 +56,10 @@ struct CudaDriver {
 
   /// Compute capability of a device, 90 for 9.0; 0 with the reason in `error`.
   int computeCapability(int device, std::string &error) const;
+
+  /// What the driver calls a device, "NVIDIA H200"; empty with the reason in
+  /// `error`.
+  std::string deviceName(int device, std::string &error) const;
 
   /// Appends what the driver calls `result` to `what`; true on success.
   bool check(Result result, const char *what, std::string &error) const;

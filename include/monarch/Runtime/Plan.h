@@ -10,6 +10,7 @@
 #include "monarch/Bundle/Bundle.h"
 #include "monarch/Runtime/Tensors.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -39,10 +40,14 @@ public:
   /// Launches the kernels on `stream` (a CUstream; null is the default one).
   /// Tensors are device memory, 16-byte aligned, with strides that are
   /// multiples of 8 elements. Allocates, compiles and synchronises nothing.
-  /// False with the reason in `error`.
-  bool run(const AttentionTensors &tensors, void *stream, std::string &error);
+  /// `launched`, where given, is called after every launch with the number of
+  /// its kernel. False with the reason in `error`.
+  bool run(const AttentionTensors &tensors, void *stream, std::string &error,
+           const std::function<void(size_t kernel)> &launched = {});
 
   const std::string &arch() const;
+  /// In launch order: a kernel's number is its place here.
+  const std::vector<KernelImage> &kernels() const;
   int64_t workspaceBytes() const;
   int64_t slabsPerGroup() const; ///< run together, 0 without workspace
 
