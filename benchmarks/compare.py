@@ -8,12 +8,16 @@ events after 3 warm-ups. Peers need PyTorch: MonarchRT's Triton kernels from a
 checkout of its repository (wan/modules/monarch_attn.py, its public entry
 monarch_attn, autotuned over block sizes of 32 to 128 and 2 or 3 stages, its
 launches queued behind a spin kernel so that host time is hidden), and dense
-attention by cuDNN and by FlashAttention-2, both through PyTorch. Inputs
-are random; nothing is timed on zeros. The floor of a workload is the useful
-arithmetic at 790 TFLOP/s, what wgmma sustains on an H100 or H200 in a large
-product. A line for each of its kernels follows: their floor is the larger of
-their own arithmetic and the traffic they cannot avoid at the card's memory
-bandwidth.
+attention by cuDNN and by FlashAttention-2, both through PyTorch. Inputs are
+random; nothing is timed on zeros. Beside peers ours runs on their inputs, which
+NumPy writes to files (up to 3.1 GB in a temporary folder, for 40 heads at 720p).
+What Triton gives on them meets the same oracle at the same sample: its error is
+printed, and ours in units of it.
+
+The floor of a workload is the useful arithmetic at 790 TFLOP/s, what wgmma
+sustains on an H100 or H200 in a large product. A line for each of its kernels
+follows: their floor is the larger of their own arithmetic and the traffic they
+cannot avoid at the card's memory bandwidth.
 """
 import argparse
 import chart
@@ -22,6 +26,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 
 root = pathlib.Path(__file__).resolve().parent.parent
 workloads = {w["name"]: w for w in
@@ -74,13 +79,22 @@ def kernel_figures(w, device, kernel):
     return figures
 
 
-def ours(run, name):
-    out = subprocess.run([run, f"--workload={name}", "--backend=cuda", "--bench",
-                          "--verify=sample", "--json"],
+def monarch_run(run, name, flags):
+    """monarch-run's report on a workload. Wrong results, of a peer too, end the
+    comparison."""
+    out = subprocess.run([run, f"--workload={name}", "--verify=sample", "--json", *flags],
                          capture_output=True, text=True)
     if out.returncode:
-        sys.exit(f"{name}: monarch-run failed: {out.stderr.strip()}")
+        sys.exit(f"{name}: monarch-run {' '.join(flags)} failed: "
+                 f"{(out.stderr or out.stdout).strip()}")
     return json.loads(out.stdout)
+
+
+def save(torch, path, tensor):
+    """As monarch-run reads it: npy has no bf16, the file holds its 16 bits."""
+    import numpy
+    numpy.save(path, tensor.contiguous().view(torch.int16).cpu().numpy().view("uint16"))
+    return str(path)
 
 
 def timings(torch, call):
@@ -108,7 +122,7 @@ def tensors(torch, w):
     return make(queries), make(frames * height * width), make(frames * height * width)
 
 
-def monarchrt_ms(torch, module, w):
+def monarchrt(module, w, q, k, v):
     _, height, width = w["grid"]
     tile = w["tile"]
     # Blocks of 16 only where a dimension is shorter than 32 (b1 = tf * th).
@@ -117,20 +131,19 @@ def monarchrt_ms(torch, module, w):
         kernel.configs = [c for c in configs if c.num_stages in (2, 3)
                           and all(least <= size <= 128 for key, size in c.kwargs.items()
                                   if key.startswith("BLOCK"))]
-    q, k, v = tensors(torch, w)
-    call = lambda: module.monarch_attn(q, k, v, tile[0], height // tile[1],
+    return lambda: module.monarch_attn(q, k, v, tile[0], height // tile[1],
                                        width // tile[2], height, width, num_iters=1)
-    with torch.no_grad():
-        return timings(torch, call)
 
 
-def dense_ms(torch, w, backend):
+def dense(torch, backend, q, k, v):
     """`backend`: a name of torch.nn.attention.SDPBackend."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
-    q, k, v = (t.transpose(1, 2) for t in tensors(torch, w))
-    call = lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    with torch.no_grad(), sdpa_kernel(getattr(SDPBackend, backend)):
-        return timings(torch, call)
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+
+    def call():
+        with sdpa_kernel(getattr(SDPBackend, backend)):
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    return call
 
 
 def load_monarchrt(checkout):
@@ -143,6 +156,52 @@ def load_monarchrt(checkout):
         kernel: list(kernel.configs)
         for kernel in (monarch_attn._al_cl_y_fwd, monarch_attn._z_fwd)}
     return monarch_attn
+
+
+def measure(torch, peers, args, folder):
+    rows = []
+    print(f"{'workload':28}{'ours ms':>9}{'error':>10}{'TFLOP/s':>9}{'GB/s':>8}{'of floor':>10}"
+          + "".join(f"{title + ' ms':>12}{'ratio':>7}"
+                    + (f"{'error':>10}{'ratio':>7}" if key == "monarchrt" else "")
+                    for key, title in peers), flush=True)
+    for name in args.workloads:
+        inputs, source = [], []
+        if peers:
+            inputs = tensors(torch, workloads[name])
+            files = [save(torch, folder / f"{n}.npy", t) for n, t in zip("qkv", inputs)]
+            source = [f"--input={','.join(files)}"]
+        row = {"workload": name,
+               "ours": monarch_run(args.monarch_run, name,
+                                   [*source, "--backend=cuda", "--bench"])}
+        ms = row["ours"]["median_ms"]
+        flops, _ = work(workloads[name], "attention")
+        row["tflops"] = flops / ms / 1e9
+        row["floor_ms"] = flops / flops_per_s * 1e3
+        row["kernels"] = [kernel_figures(workloads[name], row["ours"]["device"], k)
+                          for k in row["ours"].pop("kernels")]
+        line = (f"{name:28}{ms:9.3f}{row['ours']['relative_error']:10.1e}"
+                f"{row['tflops']:9.1f}{'':8}{row['floor_ms'] / ms:10.0%}")
+        for (key, _), peer in peers.items():
+            call = peer(workloads[name], *inputs)
+            times = timings(torch, call)
+            row[f"{key}_ms"] = statistics.median(times)
+            row[f"{key}_ms_spread"] = [times[0], times[-1]]
+            line += f"{row[f'{key}_ms']:12.3f}{row[f'{key}_ms'] / ms:7.2f}"
+            if key == "monarchrt":
+                file = save(torch, folder / "out.npy", call())
+                theirs = monarch_run(args.monarch_run, name,
+                                     [*source, f"--candidate={file}"])["relative_error"]
+                row["monarchrt_error"] = theirs
+                row["error_ratio"] = row["ours"]["relative_error"] / theirs
+                line += f"{theirs:10.1e}{row['error_ratio']:7.2f}"
+            torch.cuda.empty_cache()
+        print(line, flush=True)
+        for k in row["kernels"]:
+            fraction = f"{k['floor_ms'] / k['median_ms']:.0%}" if "floor_ms" in k else "-"
+            print(f"  {k['name']:26}{k['median_ms']:9.3f}{'':10}{k['tflops']:9.1f}"
+                  f"{k['gbytes_per_s']:8.0f}{fraction:>10}", flush=True)
+        rows.append(row)
+    return rows
 
 
 def main():
@@ -159,43 +218,21 @@ def main():
     for name in args.workloads:
         if name not in workloads:
             parser.error(f"unknown workload '{name}', expected {', '.join(workloads)}")
-    torch = module = None
+    torch = None
     if args.monarchrt or args.cudnn or args.flash:
         import torch
+        torch.set_grad_enabled(False)
+    # Each gives what to call on a workload's inputs.
+    peers = {}
     if args.monarchrt:
         module = load_monarchrt(args.monarchrt)
-    peers = {}
-    if module:
-        peers["monarchrt", "Triton"] = lambda w: monarchrt_ms(torch, module, w)
+        peers["monarchrt", "Triton"] = lambda w, *qkv: monarchrt(module, w, *qkv)
     if args.cudnn:
-        peers["cudnn", "cuDNN"] = lambda w: dense_ms(torch, w, "CUDNN_ATTENTION")
+        peers["cudnn", "cuDNN"] = lambda w, *qkv: dense(torch, "CUDNN_ATTENTION", *qkv)
     if args.flash:
-        peers["flash", "Flash-2"] = lambda w: dense_ms(torch, w, "FLASH_ATTENTION")
-    rows = []
-    print(f"{'workload':28}{'ours ms':>9}{'error':>10}{'TFLOP/s':>9}{'GB/s':>8}{'of floor':>10}"
-          + "".join(f"{title + ' ms':>12}{'ratio':>7}" for _, title in peers), flush=True)
-    for name in args.workloads:
-        row = {"workload": name, "ours": ours(args.monarch_run, name)}
-        ms = row["ours"]["median_ms"]
-        flops, _ = work(workloads[name], "attention")
-        row["tflops"] = flops / ms / 1e9
-        row["floor_ms"] = flops / flops_per_s * 1e3
-        row["kernels"] = [kernel_figures(workloads[name], row["ours"]["device"], k)
-                          for k in row["ours"].pop("kernels")]
-        line = (f"{name:28}{ms:9.3f}{row['ours']['relative_error']:10.1e}"
-                f"{row['tflops']:9.1f}{'':8}{row['floor_ms'] / ms:10.0%}")
-        for (key, _), timed in peers.items():
-            times = timed(workloads[name])
-            torch.cuda.empty_cache()
-            row[f"{key}_ms"] = statistics.median(times)
-            row[f"{key}_ms_spread"] = [times[0], times[-1]]
-            line += f"{row[f'{key}_ms']:12.3f}{row[f'{key}_ms'] / ms:7.2f}"
-        print(line, flush=True)
-        for k in row["kernels"]:
-            fraction = f"{k['floor_ms'] / k['median_ms']:.0%}" if "floor_ms" in k else "-"
-            print(f"  {k['name']:26}{k['median_ms']:9.3f}{'':10}{k['tflops']:9.1f}"
-                  f"{k['gbytes_per_s']:8.0f}{fraction:>10}", flush=True)
-        rows.append(row)
+        peers["flash", "Flash-2"] = lambda w, *qkv: dense(torch, "FLASH_ATTENTION", *qkv)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure(torch, peers, args, pathlib.Path(folder))
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")
     if args.svg:

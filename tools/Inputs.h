@@ -26,6 +26,10 @@ llvm::Expected<Inputs> makeInputs(const Problem &problem,
 llvm::Error writeOutput(const Problem &problem, const std::string &path,
                         const std::vector<uint8_t> &out);
 
+/// What writeOutput wrote, or another program in its place.
+llvm::Expected<std::vector<uint8_t>> readOutput(const Problem &problem,
+                                                const std::string &path);
+
 // Exposed for tests.
 Inputs randomInputs(const Problem &problem, uint64_t seed);
 Inputs videoInputs(const Problem &problem, uint64_t seed);

@@ -9,6 +9,7 @@
 
 #include "monarch/Support/Half.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/JSON.h"
@@ -156,6 +157,26 @@ static llvm::Expected<FileTensor> readNpy(llvm::StringRef data,
   return t;
 }
 
+/// The tensor `name` of a safetensors file, or that of an npy file.
+static llvm::Expected<std::vector<uint8_t>>
+readTensor(const std::string &path, llvm::StringRef name,
+           const std::vector<int64_t> &shape, DType type) {
+  auto buffer = openFile(path);
+  if (!buffer)
+    return buffer.takeError();
+  llvm::StringRef data = (*buffer)->getBuffer();
+  bool npy = llvm::StringRef(path).ends_with(".npy");
+  auto t = npy ? readNpy(data, path) : findSafetensor(data, path, name, true);
+  if (!t)
+    return t.takeError();
+  return take(*t, path, name, shape,
+              npy ? npyType(type) : safetensorsType(type), dtypeSize(type));
+}
+
+static std::vector<int64_t> outShape(const Problem &p) {
+  return {p.batch, p.geometry.queryTokens(), p.heads, p.valueDim};
+}
+
 llvm::Expected<Inputs> monarch::makeInputs(const Problem &p,
                                            const std::string &spec) {
   llvm::StringRef text = spec;
@@ -178,22 +199,33 @@ llvm::Expected<Inputs> monarch::makeInputs(const Problem &p,
   const char *names[3] = {"q", "k", "v"};
   Inputs in;
   std::vector<uint8_t> *tensors[3] = {&in.query, &in.key, &in.value};
-  if (text.ends_with(".safetensors")) {
+  llvm::SmallVector<llvm::StringRef> files;
+  bool safetensors = text.ends_with(".safetensors");
+  if (safetensors)
+    files.assign(3, text);
+  else
+    text.split(files, ',');
+  if (!safetensors &&
+      (files.size() != 3 || !llvm::all_of(files, [](llvm::StringRef file) {
+         return file.ends_with(".npy");
+       })))
+    return makeError("--input: expected random:SEED, video:SEED, "
+                     "FILE.safetensors or q.npy,k.npy,v.npy, got '" +
+                     text + "'");
+  if (!safetensors && p.keyMask)
+    return makeError("--input: npy files hold no key_mask; use safetensors");
+  for (int i = 0; i < 3; ++i) {
+    auto bytes = readTensor(files[i].str(), names[i], shapes[i], p.dtype);
+    if (!bytes)
+      return bytes.takeError();
+    *tensors[i] = std::move(*bytes);
+  }
+  if (safetensors) {
     auto buffer = openFile(spec);
     if (!buffer)
       return buffer.takeError();
-    llvm::StringRef data = (*buffer)->getBuffer();
-    for (int i = 0; i < 3; ++i) {
-      auto t = findSafetensor(data, text, names[i], true);
-      if (!t)
-        return t.takeError();
-      auto bytes = take(*t, text, names[i], shapes[i], safetensorsType(p.dtype),
-                        dtypeSize(p.dtype));
-      if (!bytes)
-        return bytes.takeError();
-      *tensors[i] = std::move(*bytes);
-    }
-    auto t = findSafetensor(data, text, "key_mask", p.keyMask);
+    auto t =
+        findSafetensor((*buffer)->getBuffer(), text, "key_mask", p.keyMask);
     if (!t)
       return t.takeError();
     if (!p.keyMask && !t->dtype.empty())
@@ -206,36 +238,18 @@ llvm::Expected<Inputs> monarch::makeInputs(const Problem &p,
         return bytes.takeError();
       in.keyMask = std::move(*bytes);
     }
-    return in;
-  }
-  llvm::SmallVector<llvm::StringRef> files;
-  text.split(files, ',');
-  if (files.size() != 3 || !files[0].ends_with(".npy"))
-    return makeError("--input: expected random:SEED, video:SEED, "
-                     "FILE.safetensors or q.npy,k.npy,v.npy, got '" +
-                     text + "'");
-  if (p.keyMask)
-    return makeError("--input: npy files hold no key_mask; use safetensors");
-  for (int i = 0; i < 3; ++i) {
-    auto buffer = openFile(files[i].str());
-    if (!buffer)
-      return buffer.takeError();
-    auto t = readNpy((*buffer)->getBuffer(), files[i]);
-    if (!t)
-      return t.takeError();
-    auto bytes = take(*t, files[i], names[i], shapes[i], npyType(p.dtype),
-                      dtypeSize(p.dtype));
-    if (!bytes)
-      return bytes.takeError();
-    *tensors[i] = std::move(*bytes);
   }
   return in;
 }
 
+llvm::Expected<std::vector<uint8_t>>
+monarch::readOutput(const Problem &p, const std::string &path) {
+  return readTensor(path, "out", outShape(p), p.dtype);
+}
+
 llvm::Error monarch::writeOutput(const Problem &p, const std::string &path,
                                  const std::vector<uint8_t> &out) {
-  std::vector<int64_t> shape = {p.batch, p.geometry.queryTokens(), p.heads,
-                                p.valueDim};
+  std::vector<int64_t> shape = outShape(p);
   std::string header;
   llvm::raw_string_ostream h(header);
   llvm::StringRef text = path;

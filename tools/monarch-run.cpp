@@ -30,6 +30,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
+#include <cmath>
 
 #include <unistd.h>
 
@@ -60,6 +61,10 @@ static cl::opt<std::string>
 static cl::opt<std::string>
     outputFlag("output", cl::desc("write the result: .safetensors or .npy"),
                cl::cat(category));
+static cl::opt<std::string> candidateFlag(
+    "candidate",
+    cl::desc("verify this output in place of running: .safetensors or .npy"),
+    cl::cat(category));
 static cl::opt<std::string> verifyFlag(
     "verify", cl::desc("compare with the f64 oracle: full, or a sample"),
     cl::ValueOptional, cl::value_desc("full|sample"), cl::cat(category));
@@ -289,21 +294,10 @@ llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
   return llvm::Error::success();
 }
 
-llvm::Expected<Report> Session::run(const Problem &p, const Inputs &in,
-                                    const Bundle *bundle, int64_t keyFrames,
-                                    bool quiet, std::vector<uint8_t> &out) {
-  Report report;
-  // All ones is NaN in every element type: what is not written shows.
-  out.assign(p.outElements() * dtypeSize(p.dtype), 0xff);
-  if (llvm::Error e = backend == "host"
-                          ? runHost(p, in, keyFrames, quiet, out, report)
-                          : runCuda(p, in, bundle, keyFrames, out, report))
-    return std::move(e);
-  llvm::sort(report.milliseconds);
-  for (KernelTime &k : report.kernels)
-    llvm::sort(k.milliseconds);
-  if (!verifyFlag.getNumOccurrences() && !randomProblems)
-    return report;
+/// Compares `out` with the oracle.
+static void verifyOutput(const Problem &p, const Inputs &in, int64_t keyFrames,
+                         bool quiet, const std::vector<uint8_t> &out,
+                         Report &report) {
   std::vector<float> q = toFloats(in.query.data(), p.queryElements(), p.dtype);
   std::vector<float> k = toFloats(in.key.data(), p.keyElements(), p.dtype);
   std::vector<float> v = toFloats(in.value.data(), p.valueElements(), p.dtype);
@@ -320,11 +314,30 @@ llvm::Expected<Report> Session::run(const Problem &p, const Inputs &in,
   std::vector<float> result = toFloats(out.data(), p.outElements(), p.dtype);
   report.error = compare(p, reference, result.data());
   report.verified = report.error.relative < errorBound(p.dtype);
-  // Rows that were not sampled have to be written all the same.
-  for (float x : result)
-    if (!(std::abs(x) < std::numeric_limits<float>::infinity()) &&
-        inputFlag.getValue().find(':') != std::string::npos)
-      report.verified = report.error.finite = false;
+  // Finite inputs give finite outputs. That goes for the rows that were not
+  // sampled too: what is never written is NaN.
+  auto finite = [](llvm::ArrayRef<float> values) {
+    return llvm::all_of(values, [](float x) { return std::isfinite(x); });
+  };
+  if (finite(q) && finite(k) && finite(v) && !finite(result))
+    report.verified = report.error.finite = false;
+}
+
+llvm::Expected<Report> Session::run(const Problem &p, const Inputs &in,
+                                    const Bundle *bundle, int64_t keyFrames,
+                                    bool quiet, std::vector<uint8_t> &out) {
+  Report report;
+  // All ones is NaN in every element type: what is not written shows.
+  out.assign(p.outElements() * dtypeSize(p.dtype), 0xff);
+  if (llvm::Error e = backend == "host"
+                          ? runHost(p, in, keyFrames, quiet, out, report)
+                          : runCuda(p, in, bundle, keyFrames, out, report))
+    return std::move(e);
+  llvm::sort(report.milliseconds);
+  for (KernelTime &k : report.kernels)
+    llvm::sort(k.milliseconds);
+  if (verifyFlag.getNumOccurrences() || randomProblems)
+    verifyOutput(p, in, keyFrames, quiet, out, report);
   return report;
 }
 
@@ -397,12 +410,26 @@ int main(int argc, char **argv) {
       (maxWorkspace < 1 || backend != "cuda"))
     return fail("--max-workspace: expected a number of bytes, for "
                 "--backend=cuda");
+  if (candidateFlag.getNumOccurrences()) {
+    if (!verifyFlag.getNumOccurrences())
+      return fail("--candidate: expected --verify with it, got none");
+    const cl::Option *ofRuns[] = {&backend,   &archFlag, &scheduleFlag,
+                                  &bench,     &repeats,  &maxWorkspace,
+                                  &outputFlag};
+    for (const cl::Option *flag : ofRuns)
+      if (flag->getNumOccurrences())
+        return fail("--candidate: verifies what another program gave; expected "
+                    "no flag of a run with it, got --" +
+                    flag->ArgStr);
+  }
   Session session;
   if (randomProblems) {
     if (hasProblemFlags() || inputProblem.getNumOccurrences() || json ||
-        scheduleFlag.getNumOccurrences() || bench || !outputFlag.empty())
+        scheduleFlag.getNumOccurrences() || bench || !outputFlag.empty() ||
+        !candidateFlag.empty())
       return fail("--random-problems: makes its own problems; expected no "
-                  "problem, --schedule, --json, --bench or --output with it");
+                  "problem, --schedule, --json, --bench, --output or "
+                  "--candidate with it");
     return runRandomProblems(session);
   }
 
@@ -461,11 +488,13 @@ int main(int argc, char **argv) {
                   ", got " + llvm::Twine(keyFramesFlag));
     keyFrames = keyFramesFlag;
   }
-  if (!outputFlag.empty() &&
-      !llvm::StringRef(outputFlag).ends_with(".safetensors") &&
-      !llvm::StringRef(outputFlag).ends_with(".npy"))
-    return fail("--output: expected a .safetensors or .npy file, got '" +
-                outputFlag + "'");
+  for (const cl::opt<std::string> *flag : {&outputFlag, &candidateFlag}) {
+    llvm::StringRef file = flag->getValue();
+    if (flag->getNumOccurrences() && !file.ends_with(".safetensors") &&
+        !file.ends_with(".npy"))
+      return fail("--" + flag->ArgStr +
+                  ": expected a .safetensors or .npy file, got '" + file + "'");
+  }
 
   // Tensors as elements; for the oracle as floats and its result as doubles.
   bool oracle = verifyFlag.getNumOccurrences();
@@ -484,10 +513,19 @@ int main(int argc, char **argv) {
   if (!inputs)
     return fail(llvm::toString(inputs.takeError()));
   std::vector<uint8_t> out;
-  auto report = session.run(problem, *inputs, isBundle ? &bundle : nullptr,
-                            keyFrames, json, out);
-  if (!report)
-    return fail(llvm::toString(report.takeError()));
+  Report report;
+  if (candidateFlag.getNumOccurrences()) {
+    auto candidate = readOutput(problem, candidateFlag);
+    if (!candidate)
+      return fail("--candidate: " + llvm::toString(candidate.takeError()));
+    verifyOutput(problem, *inputs, keyFrames, json, *candidate, report);
+  } else {
+    auto ran = session.run(problem, *inputs, isBundle ? &bundle : nullptr,
+                           keyFrames, json, out);
+    if (!ran)
+      return fail(llvm::toString(ran.takeError()));
+    report = std::move(*ran);
+  }
   if (!outputFlag.empty())
     if (llvm::Error e = writeOutput(problem, outputFlag, out))
       return fail("--output: cannot write '" + outputFlag +
@@ -496,16 +534,18 @@ int main(int argc, char **argv) {
   auto medianOf = [](const std::vector<double> &sorted) {
     return sorted[sorted.size() / 2];
   };
-  const std::vector<double> &ms = report->milliseconds;
+  const std::vector<double> &ms = report.milliseconds;
   double median = ms.empty() ? 0 : medianOf(ms);
   WorkCount work = countWork(problem.geometry, problem.headDim,
                              problem.valueDim, problem.iterations);
   double flops = 2 * work.total() * problem.heads * problem.batch;
   bool verify = verifyFlag.getNumOccurrences();
   if (json) {
-    llvm::json::Object o{{"problem", describe(problem)},
-                         {"target", report->target},
-                         {"compile_ms", report->compileMilliseconds}};
+    llvm::json::Object o{{"problem", describe(problem)}};
+    if (!report.target.empty()) {
+      o["target"] = report.target;
+      o["compile_ms"] = report.compileMilliseconds;
+    }
     if (!ms.empty()) {
       o["median_ms"] = median;
       o["min_ms"] = ms.front();
@@ -513,45 +553,44 @@ int main(int argc, char **argv) {
       o["runs"] = int64_t(ms.size());
       o["tflops"] = flops / median / 1e9;
     }
-    if (!report->device.empty())
-      o["device"] = report->device;
-    if (!report->kernels.empty()) {
+    if (!report.device.empty())
+      o["device"] = report.device;
+    if (!report.kernels.empty()) {
       llvm::json::Array kernels;
-      for (const KernelTime &k : report->kernels)
+      for (const KernelTime &k : report.kernels)
         kernels.push_back(
             llvm::json::Object{{"name", k.name},
                                {"launches", k.launches},
                                {"median_ms", medianOf(k.milliseconds)}});
       o["kernels"] = std::move(kernels);
     }
-    if (report->workspaceBytes) {
-      o["workspace_bytes"] = report->workspaceBytes;
-      o["slabs_per_group"] = report->slabsPerGroup;
+    if (report.workspaceBytes) {
+      o["workspace_bytes"] = report.workspaceBytes;
+      o["slabs_per_group"] = report.slabsPerGroup;
     }
     if (verify) {
-      o["relative_error"] = report->error.relative;
-      o["max_abs_error"] = report->error.maxAbsolute;
-      o["compared"] = report->error.compared;
+      o["relative_error"] = report.error.relative;
+      o["max_abs_error"] = report.error.maxAbsolute;
+      o["compared"] = report.error.compared;
       o["bound"] = errorBound(problem.dtype);
-      o["verified"] = report->verified;
+      o["verified"] = report.verified;
     }
     llvm::outs() << llvm::json::Value(std::move(o)) << "\n";
   } else {
     llvm::outs() << describe(problem) << "\n";
-    if (report->compileMilliseconds > 0)
+    if (report.compileMilliseconds > 0)
       llvm::outs() << llvm::formatv("compiled for {0} in {1:f0} ms\n",
-                                    report->target,
-                                    report->compileMilliseconds);
-    if (report->workspaceBytes)
+                                    report.target, report.compileMilliseconds);
+    if (report.workspaceBytes)
       llvm::outs() << llvm::formatv("workspace {0:f1} MiB, {1} slabs a group\n",
-                                    report->workspaceBytes / 1048576.0,
-                                    report->slabsPerGroup);
+                                    report.workspaceBytes / 1048576.0,
+                                    report.slabsPerGroup);
     if (!ms.empty())
       llvm::outs() << llvm::formatv(
           "median of {0}: {1:f3} ms (least {2:f3}, most {3:f3}), {4:f2} "
           "TFLOP/s\n",
           ms.size(), median, ms.front(), ms.back(), flops / median / 1e9);
-    for (const KernelTime &k : report->kernels)
+    for (const KernelTime &k : report.kernels)
       llvm::outs() << llvm::formatv("  {0}: {1:f3} ms in {2} launches\n",
                                     k.name, medianOf(k.milliseconds),
                                     k.launches);
@@ -559,9 +598,9 @@ int main(int argc, char **argv) {
       llvm::outs() << llvm::formatv(
           "error against the f64 oracle over {0} elements: {1:e2} relative, "
           "{2:e2} largest absolute (bound {3:e0}): {4}\n",
-          report->error.compared, report->error.relative,
-          report->error.maxAbsolute, errorBound(problem.dtype),
-          report->verified ? "verified" : "WRONG");
+          report.error.compared, report.error.relative,
+          report.error.maxAbsolute, errorBound(problem.dtype),
+          report.verified ? "verified" : "WRONG");
   }
-  return verify && !report->verified;
+  return verify && !report.verified;
 }
