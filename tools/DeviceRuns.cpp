@@ -1,4 +1,5 @@
-//===- DeviceRuns.cpp - memory, events and timed runs on a GPU ------------===//
+//===- DeviceRuns.cpp - problems on a GPU, and their time -----------------===//
+//----------===//
 
 #include "DeviceRuns.h"
 
@@ -35,6 +36,28 @@ private:
   void *event = nullptr;
 };
 } // namespace
+
+bool DeviceProblem::create(const Bundle &bundle, const PlanOptions &options,
+                           const Problem &p, const Inputs &inputs,
+                           int64_t validKeyFrames, std::string &error) {
+  problem = p;
+  keyFrames = validKeyFrames;
+  plan = Plan::create(bundle, options, error);
+  return plan && query.upload(inputs.query, error) &&
+         key.upload(inputs.key, error) && value.upload(inputs.value, error);
+}
+
+AttentionTensors DeviceProblem::tensors(const DeviceBuffer &out) const {
+  const Problem &p = problem;
+  const Geometry &g = p.geometry;
+  AttentionTensors t;
+  t.query = contiguous(query.get(), g.queryTokens(), p.heads, p.headDim);
+  t.key = contiguous(key.get(), g.keyTokens(), p.heads, p.headDim);
+  t.value = contiguous(value.get(), g.keyTokens(), p.heads, p.valueDim);
+  t.out = contiguous(out.get(), g.queryTokens(), p.heads, p.valueDim);
+  t.keyFrames = keyFrames;
+  return t;
+}
 
 bool monarch::timeRuns(const CudaDriver &d, Plan &plan,
                        const AttentionTensors &t, int repeats,

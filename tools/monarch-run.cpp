@@ -31,6 +31,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <deque>
 
 #include <unistd.h>
 
@@ -90,6 +91,12 @@ static cl::opt<int> firstSeed("first-seed",
                               cl::desc("first seed of --random-problems"),
                               cl::init(0), cl::cat(category));
 
+static cl::opt<int>
+    launches("launches",
+             cl::desc("then launch the problems of --random-problems M times, "
+                      "back to back on two streams, and compare all outputs"),
+             cl::init(0), cl::value_desc("M"), cl::cat(category));
+
 static llvm::Error makeError(const llvm::Twine &message) {
   return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
 }
@@ -139,6 +146,14 @@ struct Report {
   ErrorSummary error;
 };
 
+/// A random problem, and what it gave.
+struct RandomRun {
+  Problem problem;
+  Inputs inputs;
+  int64_t keyFrames = 0;
+  std::vector<uint8_t> out;
+};
+
 class Session {
 public:
   Session() : context(registry(), mlir::MLIRContext::Threading::DISABLED) {
@@ -159,6 +174,12 @@ public:
   llvm::Expected<Report> run(const Problem &problem, const Inputs &inputs,
                              const Bundle *bundle, int64_t keyFrames,
                              bool quiet, std::vector<uint8_t> &out);
+  /// A bundle for the device here, or for --target.
+  llvm::Expected<Bundle> compile(const Problem &problem, const CudaDriver &d);
+  /// Launches --launches runs of problems that ran alone, without waiting in
+  /// between, on two streams in turn. Gives how many wrote other bytes than
+  /// they did alone.
+  llvm::Expected<int> launchTogether(llvm::ArrayRef<RandomRun> runs);
   llvm::Error runHost(const Problem &problem, const Inputs &inputs,
                       int64_t keyFrames, bool quiet, std::vector<uint8_t> &out,
                       Report &report);
@@ -224,6 +245,32 @@ llvm::Error Session::runHost(const Problem &p, const Inputs &in,
   return llvm::Error::success();
 }
 
+llvm::Expected<Bundle> Session::compile(const Problem &p, const CudaDriver &d) {
+  std::string error;
+  int chip = d.computeCapability(0, error);
+  if (!chip)
+    return makeError(error);
+  const Target *target =
+      archFlag.empty() ? targetForDevice(chip) : findTarget(archFlag);
+  if (!target || !target->isGpu())
+    return makeError(
+        "--target: expected a GPU that can be compiled for, got " +
+        (archFlag.empty() ? "sm_" + std::to_string(chip) : archFlag));
+  auto module = buildProblem(&context, p, *target);
+  if (!module)
+    return makeError("the problem is not valid");
+  if (mlir::failed(requestSchedule(*module, scheduleFlag)))
+    return makeError("--schedule: not possible here");
+  auto image = compileTarget(*module);
+  if (mlir::failed(image))
+    return makeError("compiling for " + llvm::StringRef(target->name) +
+                     " failed");
+  Bundle bundle;
+  bundle.problem = p;
+  bundle.targets.push_back(std::move(*image));
+  return bundle;
+}
+
 llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
                              const Bundle *given, int64_t keyFrames,
                              std::vector<uint8_t> &out, Report &report) {
@@ -233,65 +280,102 @@ llvm::Error Session::runCuda(const Problem &p, const Inputs &in,
     return makeError("--backend=cuda: " + error);
   Bundle compiled;
   if (!given) {
-    int chip = d->computeCapability(0, error);
-    if (!chip)
-      return makeError(error);
-    const Target *target =
-        archFlag.empty() ? targetForDevice(chip) : findTarget(archFlag);
-    if (!target || !target->isGpu())
-      return makeError(
-          "--target: expected a GPU that can be compiled for, got " +
-          (archFlag.empty() ? "sm_" + std::to_string(chip) : archFlag));
     auto start = std::chrono::steady_clock::now();
-    auto module = buildProblem(&context, p, *target);
-    if (!module)
-      return makeError("the problem is not valid");
-    if (mlir::failed(requestSchedule(*module, scheduleFlag)))
-      return makeError("--schedule: not possible here");
-    auto image = compileTarget(*module);
-    if (mlir::failed(image))
-      return makeError("compiling for " + llvm::StringRef(target->name) +
-                       " failed");
+    auto bundle = compile(p, *d);
+    if (!bundle)
+      return bundle.takeError();
     report.compileMilliseconds = millisecondsSince(start);
-    compiled.problem = p;
-    compiled.targets.push_back(std::move(*image));
+    compiled = std::move(*bundle);
   }
   PlanOptions options;
   options.arch = archFlag;
   options.heads = given ? p.heads : 0;
   if (maxWorkspace)
     options.maxWorkspaceBytes = maxWorkspace;
-  std::unique_ptr<Plan> plan =
-      Plan::create(given ? *given : compiled, options, error);
-  if (!plan)
+  DeviceProblem onDevice(*d);
+  if (!onDevice.create(given ? *given : compiled, options, p, in, keyFrames,
+                       error))
     return makeError(error);
-  report.target = plan->arch();
+  Plan &plan = *onDevice.plan;
+  report.target = plan.arch();
   report.device = d->deviceName(options.device, error);
   if (report.device.empty())
     return makeError(error);
-  report.workspaceBytes = plan->workspaceBytes();
-  report.slabsPerGroup = plan->slabsPerGroup();
-  const Geometry &g = p.geometry;
-  DeviceBuffer q(*d), k(*d), v(*d), o(*d);
-  if (!q.upload(in.query, error) || !k.upload(in.key, error) ||
-      !v.upload(in.value, error) || !o.upload(out, error))
+  report.workspaceBytes = plan.workspaceBytes();
+  report.slabsPerGroup = plan.slabsPerGroup();
+  DeviceBuffer o(*d);
+  if (!o.upload(out, error))
     return makeError(error);
-  AttentionTensors t;
-  t.query = contiguous(q.get(), g.queryTokens(), p.heads, p.headDim);
-  t.key = contiguous(k.get(), g.keyTokens(), p.heads, p.headDim);
-  t.value = contiguous(v.get(), g.keyTokens(), p.heads, p.valueDim);
-  t.out = contiguous(o.get(), g.queryTokens(), p.heads, p.valueDim);
-  t.keyFrames = keyFrames;
-  if (!plan->run(t, nullptr, error) ||
+  AttentionTensors t = onDevice.tensors(o);
+  if (!plan.run(t, nullptr, error) ||
       !d->check(d->ctxSynchronize(), "running the kernels", error) ||
-      !d->check(d->memcpyDtoH(out.data(), o.address, out.size()),
-                "copying the result", error))
+      !o.download(out, error))
     return makeError(error);
   int runs = repeats ? repeats : 20;
-  if (bench && (!timeRuns(*d, *plan, t, runs, report.milliseconds, error) ||
-                !timeKernels(*d, *plan, t, runs, report.kernels, error)))
+  if (bench && (!timeRuns(*d, plan, t, runs, report.milliseconds, error) ||
+                !timeKernels(*d, plan, t, runs, report.kernels, error)))
     return makeError(error);
   return llvm::Error::success();
+}
+
+llvm::Expected<int> Session::launchTogether(llvm::ArrayRef<RandomRun> runs) {
+  std::string error;
+  const CudaDriver *d = CudaDriver::get(error);
+  if (!d)
+    return makeError("--backend=cuda: " + error);
+  PlanOptions options;
+  options.arch = archFlag;
+  if (maxWorkspace)
+    options.maxWorkspaceBytes = maxWorkspace;
+  std::deque<DeviceProblem> problems[2]; // of each stream
+  for (const RandomRun &run : runs) {
+    auto bundle = compile(run.problem, *d);
+    if (!bundle)
+      return bundle.takeError();
+    for (std::deque<DeviceProblem> &ofStream : problems) {
+      ofStream.emplace_back(*d);
+      if (!ofStream.back().create(*bundle, options, run.problem, run.inputs,
+                                  run.keyFrames, error))
+        return makeError(error);
+    }
+  }
+  Stream streams[] = {Stream(*d), Stream(*d)};
+  for (Stream &stream : streams)
+    if (!stream.create(error))
+      return makeError(error);
+  // The streams are one problem apart: what overlaps has different shapes.
+  auto problemOf = [&](int launch) {
+    return size_t(launch / 2 + launch % 2) % runs.size();
+  };
+  std::deque<DeviceBuffer> outputs; // of each launch
+  for (int i = 0; i < launches; ++i) {
+    outputs.emplace_back(*d);
+    size_t size = runs[problemOf(i)].out.size();
+    if (!outputs.back().upload(std::vector<uint8_t>(size, 0xff), error))
+      return makeError(error);
+  }
+  for (int i = 0; i < launches; ++i) {
+    DeviceProblem &problem = problems[i % 2][problemOf(i)];
+    if (!problem.plan->run(problem.tensors(outputs[i]), streams[i % 2].get(),
+                           error))
+      return makeError(error);
+  }
+  if (!d->check(d->ctxSynchronize(), "running the kernels", error))
+    return makeError(error);
+  int wrong = 0;
+  for (int i = 0; i < launches; ++i) {
+    const RandomRun &run = runs[problemOf(i)];
+    std::vector<uint8_t> out(run.out.size());
+    if (!outputs[i].download(out, error))
+      return makeError(error);
+    if (out == run.out)
+      continue;
+    ++wrong;
+    llvm::outs() << "launch " << i
+                 << " differs from a run alone: " << describe(run.problem)
+                 << "\n";
+  }
+  return wrong;
 }
 
 /// Compares `out` with the oracle.
@@ -352,30 +436,40 @@ static double hostMemoryBytes() {
 }
 
 static int runRandomProblems(Session &session) {
+  std::vector<RandomRun> runs;
   int failures = 0;
   for (int i = 0; i < randomProblems; ++i) {
     uint64_t seed = uint64_t(firstSeed) + i;
-    int64_t keyFrames = 0;
     ProblemLimits limits;
     limits.gpu = backend == "cuda";
-    Problem p = randomProblem(seed, limits, keyFrames);
-    std::vector<uint8_t> out;
-    auto report =
-        session.run(p, randomInputs(p, seed), nullptr, keyFrames, true, out);
+    RandomRun run;
+    run.problem = randomProblem(seed, limits, run.keyFrames);
+    run.inputs = randomInputs(run.problem, seed);
+    auto report = session.run(run.problem, run.inputs, nullptr, run.keyFrames,
+                              true, run.out);
     if (!report)
-      return fail("seed " + llvm::Twine(seed) + " (" + describe(p) +
+      return fail("seed " + llvm::Twine(seed) + " (" + describe(run.problem) +
                   "): " + llvm::toString(report.takeError()));
     if (!report->verified) {
       ++failures;
-      llvm::outs() << "seed " << seed << " fails: " << describe(p)
+      llvm::outs() << "seed " << seed << " fails: " << describe(run.problem)
                    << llvm::formatv(": error {0:e3}, bound {1:e0}\n",
                                     report->error.relative,
-                                    errorBound(p.dtype));
+                                    errorBound(run.problem.dtype));
     }
+    if (launches)
+      runs.push_back(std::move(run));
   }
   llvm::outs() << randomProblems - failures << " passed, " << failures
                << " failed\n";
-  return failures != 0;
+  if (failures || !launches)
+    return failures != 0;
+  auto wrong = session.launchTogether(runs);
+  if (!wrong)
+    return fail("--launches: " + llvm::toString(wrong.takeError()));
+  llvm::outs() << launches << " launches of " << randomProblems
+               << " problems on two streams, " << *wrong << " wrong\n";
+  return *wrong != 0;
 }
 
 int main(int argc, char **argv) {
@@ -402,6 +496,7 @@ int main(int argc, char **argv) {
                 "'");
   for (auto [flag, least] : {std::pair<const cl::opt<int> *, int>{&repeats, 1},
                              {&randomProblems, 1},
+                             {&launches, 1},
                              {&firstSeed, 0}})
     if (flag->getNumOccurrences() && *flag < least)
       return fail("--" + flag->ArgStr + ": expected at least " +
@@ -410,6 +505,11 @@ int main(int argc, char **argv) {
       (maxWorkspace < 1 || backend != "cuda"))
     return fail("--max-workspace: expected a number of bytes, for "
                 "--backend=cuda");
+  if (launches && (!randomProblems || backend != "cuda"))
+    return fail("--launches: expected --random-problems and --backend=cuda "
+                "with it, got " +
+                (randomProblems ? "--backend=" + backend
+                                : std::string("no --random-problems")));
   if (candidateFlag.getNumOccurrences()) {
     if (!verifyFlag.getNumOccurrences())
       return fail("--candidate: expected --verify with it, got none");

@@ -44,6 +44,8 @@ struct Loaded {
     load(d.memFree, "cuMemFree_v2");
     load(d.memcpyHtoD, "cuMemcpyHtoD_v2");
     load(d.memcpyDtoH, "cuMemcpyDtoH_v2");
+    load(d.streamCreate, "cuStreamCreate");
+    load(d.streamDestroy, "cuStreamDestroy_v2");
     load(d.eventCreate, "cuEventCreate");
     load(d.eventDestroy, "cuEventDestroy_v2");
     load(d.eventRecord, "cuEventRecord");

@@ -38,6 +38,8 @@ struct CudaDriver {
   Result (*memFree)(DevicePtr);
   Result (*memcpyHtoD)(DevicePtr, const void *, size_t);
   Result (*memcpyDtoH)(void *, DevicePtr, size_t);
+  Result (*streamCreate)(Handle *, unsigned);
+  Result (*streamDestroy)(Handle);
   Result (*eventCreate)(Handle *, unsigned);
   Result (*eventDestroy)(Handle);
   Result (*eventRecord)(Handle, Handle);

@@ -40,6 +40,8 @@ public:
   /// Launches the kernels on `stream` (a CUstream; null is the default one).
   /// Tensors are device memory, 16-byte aligned, with strides that are
   /// multiples of 8 elements. Allocates, compiles and synchronises nothing.
+  /// All runs of a plan share its workspace: those that may overlap, on
+  /// different streams, need plans of their own.
   /// `launched`, where given, is called after every launch with the number of
   /// its kernel. False with the reason in `error`.
   bool run(const AttentionTensors &tensors, void *stream, std::string &error,
