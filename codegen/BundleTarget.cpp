@@ -27,7 +27,7 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
   image.arch = target.getChip().str();
   image.slabsPerHead = plan->slabsPerHead;
   for (const LaunchPlan::Workspace &ws : plan->workspaces)
-    image.workspaces.push_back({ws.name, ws.bytesPerSlab});
+    image.workspaces.push_back({ws.name, ws.bytesPerSlab, ws.bytes, ws.zeroed});
   for (const LaunchPlan::Launch &launch : plan->launches) {
     auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(launch.kernel);
     if (!function)
@@ -57,6 +57,7 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
             function->getAttrOfType<DenseI32ArrayAttr>("nvvm.cluster_dim"))
       k.cluster = cluster[0];
     k.dynamicFrames = launch.dynamicFrames;
+    k.persistent = launch.persistent;
     if (k.sharedBytes > target.getSharedMemory())
       return function.emitError("needs ")
              << k.sharedBytes << " bytes of shared memory, but "
@@ -64,7 +65,8 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
     // Workspaces of factors hold the schedule's element type.
     int64_t bytes = schedule.getElement().getIntOrFloatBitWidth() / 8;
     for (const LaunchPlan::Argument &arg : launch.arguments)
-      k.arguments.push_back({arg.buffer, arg.offset * bytes, arg.box});
+      k.arguments.push_back(
+          {arg.buffer, arg.offset * bytes, arg.box, arg.extents, arg.strides});
     image.kernels.push_back(std::move(k));
   }
   if (failed(lowerNvvmToLlvm(module)))

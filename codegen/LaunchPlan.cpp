@@ -70,23 +70,41 @@ FailureOr<LaunchPlan> monarch::readLaunchPlan(ModuleOp module) {
   llvm::StringSet<> known;
   for (StringRef name : {"query", "key", "value", "key_mask", "out"})
     known.insert(name);
-  for (DictionaryAttr ws : read.list(attr, "workspaces", planAttrName)) {
-    plan.workspaces.push_back(
-        {read.text(ws, "name", "a workspace"),
-         read.integer(ws, "bytes_per_slab", "a workspace", 1)});
-    known.insert(plan.workspaces.back().name);
+  for (DictionaryAttr attributes :
+       read.list(attr, "workspaces", planAttrName)) {
+    LaunchPlan::Workspace ws;
+    ws.name = read.text(attributes, "name", "a workspace");
+    if (attributes.get("bytes"))
+      ws.bytes = read.integer(attributes, "bytes", "a workspace", 1);
+    else
+      ws.bytesPerSlab =
+          read.integer(attributes, "bytes_per_slab", "a workspace", 1);
+    if (auto zeroed = attributes.getAs<BoolAttr>("zeroed"))
+      ws.zeroed = zeroed.getValue();
+    known.insert(ws.name);
+    plan.workspaces.push_back(std::move(ws));
   }
   for (DictionaryAttr launch : read.list(attr, "launches", planAttrName)) {
     LaunchPlan::Launch l;
     l.kernel = read.text(launch, "kernel", "a launch");
     if (auto dynamic = launch.getAs<BoolAttr>("dynamic_frames"))
       l.dynamicFrames = dynamic.getValue();
+    if (auto persistent = launch.getAs<BoolAttr>("persistent"))
+      l.persistent = persistent.getValue();
     for (DictionaryAttr arg : read.list(launch, "arguments", "a launch")) {
       l.arguments.push_back({read.text(arg, "buffer", "an argument"),
                              read.integer(arg, "offset", "an argument", 0),
+                             {},
+                             {},
                              {}});
-      if (auto box = arg.getAs<DenseI64ArrayAttr>("box"))
-        l.arguments.back().box = box.asArrayRef().vec();
+      LaunchPlan::Argument &last = l.arguments.back();
+      std::pair<StringRef, std::vector<int64_t> *> lists[] = {
+          {"box", &last.box},
+          {"extents", &last.extents},
+          {"strides", &last.strides}};
+      for (auto [name, list] : lists)
+        if (auto values = arg.getAs<DenseI64ArrayAttr>(name))
+          *list = values.asArrayRef().vec();
       if (!known.contains(l.arguments.back().buffer))
         read.expect("a known buffer, got '" + l.arguments.back().buffer + "'",
                     "an argument");

@@ -167,6 +167,10 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
             {{"buffer", a.buffer}, {"offset_bytes", a.offsetBytes}});
         if (!a.box.empty())
           arguments.back()["box"] = a.box;
+        if (!a.extents.empty()) {
+          arguments.back()["extents"] = a.extents;
+          arguments.back()["strides"] = a.strides;
+        }
       }
       kernels.push_back({{"name", k.name},
                          {"schedule", k.schedule},
@@ -175,6 +179,7 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
                          {"cluster", k.cluster},
                          {"shared_bytes", k.sharedBytes},
                          {"dynamic_frames", k.dynamicFrames},
+                         {"persistent", k.persistent},
                          {"arguments", arguments},
                          {"registers", k.resources.registers},
                          {"spill_stores", k.resources.spillStores},
@@ -183,8 +188,10 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
     }
     Json workspaces = Json::array();
     for (const WorkspaceImage &w : t.workspaces)
-      workspaces.push_back(
-          {{"name", w.name}, {"bytes_per_slab", w.bytesPerSlab}});
+      workspaces.push_back({{"name", w.name},
+                            {"bytes_per_slab", w.bytesPerSlab},
+                            {"bytes", w.bytes},
+                            {"zeroed", w.zeroed}});
     targets.push_back({{"arch", t.arch},
                        {"kernels", kernels},
                        {"workspaces", workspaces},
@@ -217,7 +224,9 @@ static std::string findFault(const TargetImage &t) {
     return "expected at least one slab a head";
   std::set<std::string> buffers = {"query", "key", "value", "out"};
   for (const WorkspaceImage &w : t.workspaces) {
-    if (w.bytesPerSlab < 1 || w.bytesPerSlab > int64_t(1) << 50)
+    constexpr int64_t most = int64_t(1) << 50;
+    if (w.bytesPerSlab < 0 || w.bytesPerSlab > most || w.bytes < 0 ||
+        w.bytes > most || (w.bytesPerSlab == 0) == (w.bytes == 0))
       return "workspace '" + w.name + "' has an impossible size";
     buffers.insert(w.name);
   }
@@ -235,7 +244,16 @@ static std::string findFault(const TargetImage &t) {
       if (!buffers.count(a.buffer) || a.offsetBytes < 0)
         return "kernel '" + k.name + "' wants unknown buffer '" + a.buffer +
                "'";
-      bool validBox = a.box.empty() || a.box.size() == 5;
+      bool isToken = a.extents.empty();
+      bool validBox =
+          a.box.empty() || (isToken ? a.box.size() == 5
+                                    : a.box.size() >= 2 && a.box.size() <= 5);
+      validBox &= a.extents.size() == a.strides.size() &&
+                  (isToken || a.extents.size() == a.box.size());
+      for (int64_t extent : a.extents)
+        validBox &= extent >= 1 && extent <= INT32_MAX;
+      for (int64_t stride : a.strides)
+        validBox &= stride >= 1 && stride <= INT32_MAX;
       for (int64_t extent : a.box) // of a tensor map, at most 256 elements
         validBox &= extent >= 1 && extent <= 256;
       if (!validBox)
@@ -301,15 +319,19 @@ bool monarch::parseBundle(const std::string &bytes, Bundle &bundle,
         k.cluster = jk.at("cluster");
         k.sharedBytes = jk.at("shared_bytes");
         k.dynamicFrames = jk.at("dynamic_frames");
+        k.persistent = jk.at("persistent");
         for (const Json &ja : jk.at("arguments"))
           k.arguments.push_back({ja.at("buffer"), ja.at("offset_bytes"),
-                                 ja.value("box", std::vector<int64_t>())});
+                                 ja.value("box", std::vector<int64_t>()),
+                                 ja.value("extents", std::vector<int64_t>()),
+                                 ja.value("strides", std::vector<int64_t>())});
         k.resources = {jk.at("registers"), jk.at("spill_stores"),
                        jk.at("spill_loads"), jk.at("stack_bytes")};
         t.kernels.push_back(std::move(k));
       }
       for (const Json &jw : jt.at("workspaces"))
-        t.workspaces.push_back({jw.at("name"), jw.at("bytes_per_slab")});
+        t.workspaces.push_back({jw.at("name"), jw.at("bytes_per_slab"),
+                                jw.at("bytes"), jw.at("zeroed")});
       t.slabsPerHead = jt.at("slabs_per_head");
       if (std::string wrong = findFault(t); !wrong.empty())
         return fail(wrong);

@@ -40,8 +40,10 @@ struct Loaded {
     load(d.funcSetAttribute, "cuFuncSetAttribute");
     load(d.maxActiveBlocks, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
     load(d.launchKernel, "cuLaunchKernel");
+    load(d.launchCooperative, "cuLaunchCooperativeKernel");
     load(d.memAlloc, "cuMemAlloc_v2");
     load(d.memFree, "cuMemFree_v2");
+    load(d.memsetAsync, "cuMemsetD8Async");
     load(d.memcpyHtoD, "cuMemcpyHtoD_v2");
     load(d.memcpyDtoH, "cuMemcpyDtoH_v2");
     load(d.streamCreate, "cuStreamCreate");

@@ -29,9 +29,12 @@ struct Plan::Impl {
   int64_t heads = 0; ///< that are run, of the problem's
   int64_t range = 0; ///< consecutive slabs that groups are cut from
   std::map<std::string, uint64_t> workspaceAt;
+  std::vector<std::pair<uint64_t, int64_t>> zeroed; ///< address and bytes
   bool hasTensorMaps = false;
 
   bool allowCluster(const KernelImage &k, void *function, std::string &error);
+  bool allowPersistent(const KernelImage &k, void *function,
+                       std::string &error);
   bool chooseGroup(int64_t most, std::string &error);
 
   ~Impl() {
@@ -98,7 +101,8 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
         !d->check(d->funcSetAttribute(function, attributeMaxDynamicShared,
                                       int(k.sharedBytes)),
                   "setting the shared memory size", error) ||
-        !impl->allowCluster(k, function, error))
+        !impl->allowCluster(k, function, error) ||
+        !impl->allowPersistent(k, function, error))
       return nullptr;
     impl->functions.push_back(function);
     for (const KernelArgument &a : k.arguments)
@@ -110,12 +114,15 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
     return nullptr;
   }
   impl->heads = options.heads ? options.heads : impl->problem.heads;
-  int64_t perSlab = 0;
-  for (const WorkspaceImage &w : impl->target.workspaces)
+  int64_t perSlab = 0, forAll = 0;
+  for (const WorkspaceImage &w : impl->target.workspaces) {
     perSlab += roundUp(w.bytesPerSlab, 256);
-  if (perSlab > options.maxWorkspaceBytes) {
+    forAll += roundUp(w.bytes, 256);
+  }
+  if (perSlab + forAll > options.maxWorkspaceBytes) {
     error = "workspace: expected a limit of at least " +
-            std::to_string(perSlab) + " bytes, what one slab needs, got " +
+            std::to_string(perSlab + forAll) +
+            " bytes, what one slab needs, got " +
             std::to_string(options.maxWorkspaceBytes);
     return nullptr;
   }
@@ -123,11 +130,12 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
   bool all = impl->heads == impl->problem.heads && !impl->hasTensorMaps;
   impl->range =
       (all ? impl->problem.batch : 1) * impl->heads * impl->target.slabsPerHead;
-  int64_t most = perSlab ? options.maxWorkspaceBytes / perSlab : impl->range;
+  int64_t most =
+      perSlab ? (options.maxWorkspaceBytes - forAll) / perSlab : impl->range;
   most = std::min<int64_t>({most, impl->range, 65535}); // grid.y
   if (!impl->chooseGroup(most, error))
     return nullptr;
-  impl->workspaceBytes = perSlab * impl->group;
+  impl->workspaceBytes = perSlab * impl->group + forAll;
   if (impl->workspaceBytes &&
       !d->check(d->memAlloc(&impl->workspace, impl->workspaceBytes),
                 ("allocating a workspace of " +
@@ -138,7 +146,9 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
   uint64_t at = impl->workspace;
   for (const WorkspaceImage &w : impl->target.workspaces) {
     impl->workspaceAt[w.name] = at;
-    at += roundUp(w.bytesPerSlab, 256) * impl->group;
+    if (w.zeroed)
+      impl->zeroed.push_back({at, w.bytesPerSlab * impl->group + w.bytes});
+    at += roundUp(w.bytesPerSlab, 256) * impl->group + roundUp(w.bytes, 256);
   }
   return std::unique_ptr<Plan>(new Plan(std::move(impl)));
 }
@@ -186,6 +196,32 @@ bool Plan::Impl::allowCluster(const KernelImage &k, void *function,
   return false;
 }
 
+/// The blocks of a persistent kernel wait for each other, so that all of them
+/// have to be resident: a device without room is told now.
+bool Plan::Impl::allowPersistent(const KernelImage &k, void *function,
+                                 std::string &error) {
+  if (!k.persistent)
+    return true;
+  int multiprocessors = 0, handle = 0, blocks = 0;
+  if (!driver->check(driver->deviceGet(&handle, device), "cuDeviceGet",
+                     error) ||
+      !driver->check(driver->deviceGetAttribute(
+                         &multiprocessors, attributeMultiprocessors, handle),
+                     "cuDeviceGetAttribute", error) ||
+      !driver->check(driver->maxActiveBlocks(&blocks, function, int(k.threads),
+                                             size_t(k.sharedBytes)),
+                     "cuOccupancyMaxActiveBlocksPerMultiprocessor", error))
+    return false;
+  if (int64_t(blocks) * multiprocessors >= k.programs)
+    return true;
+  error = "kernel " + k.name + ": expected a device with room for " +
+          std::to_string(k.programs) + " blocks of " +
+          std::to_string(k.sharedBytes) + " bytes at once, got room for " +
+          std::to_string(int64_t(blocks) * multiprocessors) +
+          "; compile with --schedule=r_step.ring=0";
+  return false;
+}
+
 /// The largest groups leave the fewest launches, but a launch takes whole waves
 /// of blocks: of the sizes up to `most`, the one with the least waves of the
 /// first kernel, R, whose blocks are the largest. A launch more counts as a
@@ -203,6 +239,10 @@ bool Plan::Impl::chooseGroup(int64_t most, std::string &error) {
                                              size_t(k.sharedBytes)),
                      "cuOccupancyMaxActiveBlocksPerMultiprocessor", error))
     return false;
+  if (k.persistent) {
+    group = most;
+    return true;
+  }
   int64_t slots = std::max<int64_t>(1, int64_t(multiprocessors) * blocks);
   auto waves = [&](int64_t slabs) {
     return ceilDiv(slabs * k.programs, slots);
@@ -252,40 +292,50 @@ private:
   int count = 0, mapCount = 0;
 };
 
-/// The tensor map of one batch entry of key or value: channels, heads, tokens,
-/// rows and frames, fastest first, read in boxes with a swizzle of 128 bytes.
-bool encode(const CudaDriver &d, TensorMap &map, const TensorRef &t,
-            const Problem &problem, int64_t frames, int64_t batch,
-            const KernelArgument &a, std::string &error) {
+/// A tensor map with extents, and strides in elements but for the last, which
+/// is 1, slowest first; read in boxes with a swizzle of 128 bytes.
+bool encode(const CudaDriver &d, TensorMap &map, void *base,
+            const std::vector<int64_t> &extents,
+            const std::vector<int64_t> &strides, const KernelArgument &a,
+            DType dtype, std::string &error) {
   if (!d.tensorMapEncodeTiled) {
     error = "the CUDA driver is too old: it lacks cuTensorMapEncodeTiled";
     return false;
   }
+  // The driver wants the fastest first.
+  unsigned rank = unsigned(a.box.size()), box[5], steps[5];
+  uint64_t sizes[5], bytes[5];
+  for (unsigned i = 0; i < rank; ++i) {
+    sizes[i] = uint64_t(extents[rank - 1 - i]);
+    box[i] = unsigned(a.box[rank - 1 - i]);
+    steps[i] = 1;
+    if (i)
+      bytes[i - 1] = uint64_t(strides[rank - 1 - i]) * 2;
+  }
+  // CUDA Driver API, CUtensorMapDataType and its neighbours.
+  constexpr int float16 = 6, bfloat16 = 9, noInterleave = 0, swizzle128 = 3,
+                promote256 = 3, fillZero = 0;
+  int type = dtype == DType::BF16 ? bfloat16 : float16;
+  return d.check(d.tensorMapEncodeTiled(&map, type, int(rank), base, sizes,
+                                        bytes, box, steps, noInterleave,
+                                        swizzle128, promote256, fillZero),
+                 ("encoding the tensor map of " + a.buffer).c_str(), error);
+}
+
+/// The tensor map of one batch entry of key or value: frames, rows, tokens,
+/// heads and channels.
+bool encodeTokens(const CudaDriver &d, TensorMap &map, const TensorRef &t,
+                  const Problem &problem, int64_t frames, int64_t batch,
+                  const KernelArgument &a, std::string &error) {
   const Geometry &g = problem.geometry;
   int64_t h = g.sequenceTokens ? 1 : g.height;
   int64_t w = g.sequenceTokens ? g.sequenceTokens : g.width;
   int64_t channels = a.buffer == "value" ? problem.valueDim : problem.headDim;
-  uint64_t extents[5] = {uint64_t(channels), uint64_t(problem.heads),
-                         uint64_t(w), uint64_t(h), uint64_t(frames)};
-  uint64_t strides[4]; // bytes
-  int64_t elements[4] = {t.headStride, t.tokenStride, w * t.tokenStride,
-                         h * w * t.tokenStride};
-  for (int i = 0; i < 4; ++i)
-    strides[i] = uint64_t(elements[i]) * 2;
-  unsigned box[5], steps[5];
-  for (int i = 0; i < 5; ++i) {
-    box[i] = unsigned(a.box[4 - i]);
-    steps[i] = 1;
-  }
   auto *base = static_cast<uint16_t *>(t.data) + batch * t.batchStride;
-  // CUDA Driver API, CUtensorMapDataType and its neighbours.
-  constexpr int float16 = 6, bfloat16 = 9, noInterleave = 0, swizzle128 = 3,
-                promote256 = 3, fillZero = 0;
-  int type = problem.dtype == DType::BF16 ? bfloat16 : float16;
-  return d.check(d.tensorMapEncodeTiled(&map, type, 5, base, extents, strides,
-                                        box, steps, noInterleave, swizzle128,
-                                        promote256, fillZero),
-                 ("encoding the tensor map of " + a.buffer).c_str(), error);
+  return encode(d, map, base, {frames, h, w, problem.heads, channels},
+                {h * w * t.tokenStride, w * t.tokenStride, t.tokenStride,
+                 t.headStride, 1},
+                a, problem.dtype, error);
 }
 } // namespace
 
@@ -331,13 +381,22 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error,
     for (int64_t begin = first; begin < first + impl->range;
          begin += impl->group) {
       int64_t count = std::min(impl->group, first + impl->range - begin);
+      for (auto [at, bytes] : impl->zeroed)
+        if (!d->check(d->memsetAsync(at, 0, size_t(bytes), stream),
+                      "clearing counters", error))
+          return false;
       for (size_t i = 0; i < impl->functions.size(); ++i) {
         const KernelImage &k = impl->target.kernels[i];
         Arguments arguments;
         for (const KernelArgument &a : k.arguments) {
           auto ws = impl->workspaceAt.find(a.buffer);
           if (ws != impl->workspaceAt.end()) {
-            arguments.add(ws->second + a.offsetBytes);
+            uint64_t at = ws->second + uint64_t(a.offsetBytes);
+            arguments.add(at);
+            if (!a.box.empty() &&
+                !encode(*d, arguments.addMap(), reinterpret_cast<void *>(at),
+                        a.extents, a.strides, a, impl->problem.dtype, error))
+              return false;
             continue;
           }
           const TensorRef &ref = a.buffer == "query"   ? t.query
@@ -353,20 +412,26 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error,
                 ref.tokenStride, ref.headStride})
             arguments.add(stride);
           if (!a.box.empty() &&
-              !encode(*d, arguments.addMap(), ref, impl->problem,
-                      isKeySide ? frames : g.queryFrames, begin / perEntry, a,
-                      error))
+              !encodeTokens(*d, arguments.addMap(), ref, impl->problem,
+                            isKeySide ? frames : g.queryFrames,
+                            begin / perEntry, a, error))
             return false;
         }
         if (k.dynamicFrames)
           arguments.add(frames);
         arguments.add(begin);
         arguments.add(count);
-        if (!d->check(d->launchKernel(impl->functions[i], unsigned(k.programs),
-                                      unsigned(count), 1, unsigned(k.threads),
-                                      1, 1, unsigned(k.sharedBytes), stream,
-                                      arguments.pointers(), nullptr),
-                      ("launching " + k.name).c_str(), error))
+        CudaDriver::Result result =
+            k.persistent
+                ? d->launchCooperative(impl->functions[i], unsigned(k.programs),
+                                       1, 1, unsigned(k.threads), 1, 1,
+                                       unsigned(k.sharedBytes), stream,
+                                       arguments.pointers())
+                : d->launchKernel(impl->functions[i], unsigned(k.programs),
+                                  unsigned(count), 1, unsigned(k.threads), 1, 1,
+                                  unsigned(k.sharedBytes), stream,
+                                  arguments.pointers(), nullptr);
+        if (!d->check(result, ("launching " + k.name).c_str(), error))
           return false;
         if (launched)
           launched(i);

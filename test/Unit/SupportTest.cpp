@@ -59,9 +59,11 @@ static Bundle example() {
                        86016,
                        1,
                        true,
+                       true,
                        {{"key", 0, {1, 1, 52, 1, 64}}, {"ws0", 256, {}}},
                        {254, 0, 0, 0}});
-  t.workspaces.push_back({"ws0", 1 << 20});
+  t.workspaces.push_back({"ws0", 1 << 20, 0, false});
+  t.workspaces.push_back({"counters", 0, 4096, true});
   t.slabsPerHead = 6;
   t.ptx = ".version 8.8\n";
   t.cubin = std::string("\x7f"
@@ -172,6 +174,8 @@ TEST(Bundle, ImpossibleKernelsAreRefused) {
       "bundle: kernel 'r_step' has too many arguments");
   EXPECT_EQ(refused([](T &t) { t.workspaces[0].bytesPerSlab = -1; }),
             "bundle: workspace 'ws0' has an impossible size");
+  EXPECT_EQ(refused([](T &t) { t.workspaces[1].bytesPerSlab = 1; }),
+            "bundle: workspace 'counters' has an impossible size");
   EXPECT_EQ(refused([](T &t) { t.kernels[0].arguments[0].box[2] = 257; }),
             "bundle: kernel 'r_step' wants an impossible box of 'key'");
   EXPECT_EQ(refused([](T &t) { t.kernels.clear(); }),

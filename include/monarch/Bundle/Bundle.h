@@ -15,7 +15,7 @@
 namespace monarch {
 
 /// Version of the kernels' argument convention.
-inline constexpr int abiVersion = 3;
+inline constexpr int abiVersion = 4;
 /// Most memref arguments of a kernel that a loader has to take.
 inline constexpr size_t maxKernelArguments = 8;
 
@@ -25,7 +25,10 @@ struct KernelArgument {
   int64_t offsetBytes = 0;
   /// Box of the tensor map that follows the buffer's strides, empty for none:
   /// extents in frames, rows, tokens, heads and channels.
-  std::vector<int64_t> box;
+  std::vector<int64_t> box = {};
+  /// Of a workspace's tensor map, slowest first: extents and strides in
+  /// elements, as many as the box has.
+  std::vector<int64_t> extents = {}, strides = {};
 };
 
 /// What ptxas said of one kernel; -1 where it was not asked.
@@ -36,17 +39,22 @@ struct Resources {
 struct KernelImage {
   std::string name;
   std::string schedule; ///< as text, for people
-  int64_t programs = 0; ///< blocks for one slab
+  int64_t programs = 0; ///< blocks for one slab, or for all when persistent
   int64_t threads = 0, sharedBytes = 0;
   int64_t cluster = 1;        ///< blocks of a cluster, along x
   bool dynamicFrames = false; ///< takes key frames as an argument
+  /// Blocks stay for all slabs and wait for each other: they have to be
+  /// resident together (a cooperative launch).
+  bool persistent = false;
   std::vector<KernelArgument> arguments;
   Resources resources;
 };
 
 struct WorkspaceImage {
   std::string name;
-  int64_t bytesPerSlab = 0;
+  int64_t bytesPerSlab = 0; ///< or else, for all slabs:
+  int64_t bytes = 0;
+  bool zeroed = false; ///< before every launch
 };
 
 /// The kernels of one target, in launch order.

@@ -13,7 +13,9 @@ namespace monarch {
 struct LaunchPlan {
   struct Workspace {
     std::string name;
-    int64_t bytesPerSlab = 0;
+    int64_t bytesPerSlab = 0; ///< 0 where all slabs share `bytes`
+    int64_t bytes = 0;
+    bool zeroed = false; ///< before every launch
   };
   struct Argument {
     std::string buffer;
@@ -21,10 +23,14 @@ struct LaunchPlan {
     /// Box of the tensor map that the kernel takes as well, empty for none:
     /// frame, row, token, head, channel.
     std::vector<int64_t> box;
+    /// What that map describes where the buffer is a workspace: its extents and
+    /// strides in elements, slowest first.
+    std::vector<int64_t> extents, strides;
   };
   struct Launch {
     std::string kernel;
     bool dynamicFrames = false;
+    bool persistent = false; ///< programs are for all slabs, resident together
     std::vector<Argument> arguments;
   };
   int64_t batch = 0, heads = 0, slabsPerHead = 1;

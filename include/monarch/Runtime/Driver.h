@@ -34,8 +34,11 @@ struct CudaDriver {
   Result (*launchKernel)(Handle, unsigned, unsigned, unsigned, unsigned,
                          unsigned, unsigned, unsigned, Handle, void **,
                          void **);
+  Result (*launchCooperative)(Handle, unsigned, unsigned, unsigned, unsigned,
+                              unsigned, unsigned, unsigned, Handle, void **);
   Result (*memAlloc)(DevicePtr *, size_t);
   Result (*memFree)(DevicePtr);
+  Result (*memsetAsync)(DevicePtr, unsigned char, size_t, Handle);
   Result (*memcpyHtoD)(DevicePtr, const void *, size_t);
   Result (*memcpyDtoH)(void *, DevicePtr, size_t);
   Result (*streamCreate)(Handle *, unsigned);
