@@ -50,6 +50,9 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
        << schedule.getStages() << " stages";
     if (schedule.getCluster() > 1)
       os << ", clusters of " << schedule.getCluster();
+    if (schedule.getRing())
+      os << ", ring of " << schedule.getSlots() << " slots from "
+         << schedule.getRing() << " programs";
     k.programs = programs.getInt();
     k.sharedBytes = shared.getInt();
     k.threads = threads[0];

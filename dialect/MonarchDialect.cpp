@@ -179,7 +179,7 @@ LogicalResult
 ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                      StringRef kind, int64_t rows, int64_t columns,
                      int64_t warps, int64_t stages, int64_t chunk, Type element,
-                     int64_t cluster) {
+                     int64_t cluster, int64_t ring, int64_t slots) {
   if (failed(verifyKind(emitError, kind)))
     return failure();
   auto check = [&](StringRef name, int64_t value, int64_t step,
@@ -216,6 +216,14 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                    int64_t(1) << 24)) ||
       failed(check("cluster", cluster, 1, gpu ? 16 : 1)))
     return failure();
+  if (ring < 0 || ring > (wgmma && cluster == 1 ? 1024 : 0))
+    return emitError() << "expected ring 0, or up to 1024 with kind wgmma and "
+                          "no cluster, got "
+                       << ring;
+  if (slots < 0 || !ring != !slots || slots > 65536)
+    return emitError() << "expected slots up to 65536 with a ring, and 0 "
+                          "without, got "
+                       << slots;
   if (!llvm::isPowerOf2_64(cluster))
     return emitError() << "expected cluster to be a power of 2, got "
                        << cluster;

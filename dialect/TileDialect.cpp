@@ -305,9 +305,17 @@ LogicalResult RoleOp::verify() {
     return emitOpError() << "expected kind producer or consumer, got '"
                          << getKind() << "'";
   int64_t first = getFirst(), warps = getWarps();
-  if (first < 0 || warps < 1 || first > 32 || warps > 32 - first)
-    return emitOpError() << "expected warps in 0..31, got " << warps << " from "
-                         << first;
+  int64_t teams = getTeams();
+  if (first < 0 || warps < 1 || teams < 1 || teams > 32 || first > 32 ||
+      warps > (32 - first) / teams)
+    return emitOpError() << "expected warps in 0..31, got "
+                         << (teams == 1 ? "" : Twine(teams) + " x ") << warps
+                         << " from " << first;
+  Block &body = getBody().front();
+  if (body.getNumArguments() != (teams > 1 ? 1 : 0) ||
+      (teams > 1 && !body.getArgument(0).getType().isIndex()))
+    return emitOpError("expected a block with one index argument for teams, "
+                       "and none without");
   int64_t registers = getRegisters(); // PTX ISA, setmaxnreg
   if (registers && (registers < 24 || registers > 256 || registers % 8))
     return emitOpError()
@@ -328,12 +336,14 @@ LogicalResult CopyBulkOp::verify() {
     return failure();
   auto memory = cast<MemRefType>(getSource().getType());
   AffineMap map = getMap();
+  // Tiles of rank 1 have no channels.
+  int64_t results = memory.getRank() + 1 -
+                    cast<RingType>(getRing().getType()).getTile().getRank();
   if (map.getNumSymbols() || map.getNumDims() != getIndices().size() + 1 ||
-      map.getNumResults() + 1 != memory.getRank())
+      map.getNumResults() != results)
     return emitOpError() << "expected map with " << getIndices().size() + 1
-                         << " dimensions and " << memory.getRank() - 1
-                         << " results, got " << map.getNumDims() << " and "
-                         << map.getNumResults();
+                         << " dimensions and " << results << " results, got "
+                         << map.getNumDims() << " and " << map.getNumResults();
   // CUDA driver API, cuTensorMapEncodeTiled: at most 5 dimensions of at most
   // 256 elements a box.
   if (getBox().size() + 1 != static_cast<size_t>(memory.getRank()) ||

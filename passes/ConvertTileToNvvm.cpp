@@ -244,6 +244,14 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
+    // Much is made of a persistent kernel's turn: a register for the turn, and
+    // not one that steps along for each of them.
+    if (scheduleOf(from).getRing()) {
+      Value turn = assembly("mov.b32 $0, $1;", "=r,r", b.getI32Type(),
+                            {toI32(loop.getInductionVar())});
+      mapping.map(op.getInductionVar(),
+                  arith::IndexCastOp::create(b, loc, b.getIndexType(), turn));
+    }
     if (failed(lowerBlock(op.getBody())))
       return failure();
     SmallVector<Value> yielded =
@@ -296,9 +304,19 @@ LogicalResult ThreadLowering::lowerIf(scf::IfOp op) {
   auto branch =
       scf::IfOp::create(b, loc, types, mapping.lookup(op.getCondition()),
                         !op.getElseRegion().empty());
+  // Roles in the two branches are those of different programs, which use the
+  // same shared memory.
+  bool hasRoles = false;
+  op.walk([&](tile::RoleOp) { hasRoles = true; });
+  int64_t start = sharedBytes, most = sharedBytes;
   for (auto [from, to] : llvm::zip(op->getRegions(), branch->getRegions())) {
     if (from.empty())
       continue;
+    if (hasRoles) {
+      sharedBytes = start;
+      nextBarrier = barrierEnd = 0;
+      rolesBegun = false;
+    }
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(&to.front());
     // Addresses in a branch are made there: the thread's numbers are read anew,
@@ -313,13 +331,21 @@ LogicalResult ThreadLowering::lowerIf(scf::IfOp op) {
         flatten(from.front().getTerminator()->getOperands());
     if (!types.empty())
       scf::YieldOp::create(b, loc, yielded);
+    most = std::max(most, sharedBytes);
   }
+  sharedBytes = most;
   bind(op.getResults(), branch.getResults());
   return success();
 }
 
-/// Programs become blocks: x counts all dimensions but the first, last fastest;
-/// y is the (batch, head).
+/// How many of the dimensions of programs are slabs: their number is known at
+/// run time only.
+static size_t slabDimensions(scf::ForallOp op) {
+  return getConstantIntValue(op.getMixedUpperBound()[0]) ? 0 : 1;
+}
+
+/// Programs become blocks: x counts all dimensions but the slab, last fastest;
+/// y is the slab. Programs of a persistent kernel are for all slabs.
 LogicalResult ThreadLowering::lowerForall(scf::ForallOp op) {
   Type i32Type = b.getI32Type();
   auto special = [&](Value v) -> Value {
@@ -328,11 +354,13 @@ LogicalResult ThreadLowering::lowerForall(scf::ForallOp op) {
   Value rest = special(NVVM::BlockIdXOp::create(b, loc, i32Type));
   Value y = special(NVVM::BlockIdYOp::create(b, loc, i32Type));
   SmallVector<OpFoldResult> bounds = op.getMixedUpperBound();
-  mapping.map(op.getInductionVar(0), y);
-  for (size_t x = bounds.size(); x-- > 1;) {
+  size_t first = slabDimensions(op);
+  if (first)
+    mapping.map(op.getInductionVar(0), y);
+  for (size_t x = bounds.size(); x-- > first;) {
     Value extent = index(*getConstantIntValue(bounds[x]));
-    if (x == 1) {
-      mapping.map(op.getInductionVar(1), rest);
+    if (x == first) {
+      mapping.map(op.getInductionVar(x), rest);
       break;
     }
     mapping.map(op.getInductionVar(x),
@@ -372,6 +400,11 @@ LogicalResult ThreadLowering::lower(Operation *op) {
         NVVM::Barrier0Op::create(b, loc);
         return success();
       })
+      .Case<tile::AwaitCountOp>([&](auto o) { return lowerAwaitCount(o); })
+      .Case<tile::AllocSignalOp>([&](auto o) { return lowerAllocSignal(o); })
+      .Case<tile::RaiseOp>([&](auto o) { return lowerRaise(o); })
+      .Case<tile::AwaitSignalOp>([&](auto o) { return lowerAwaitSignal(o); })
+      .Case<tile::AddCountOp>([&](auto o) { return lowerAddCount(o); })
       .Case<tile::ReadOp>([&](auto o) {
         const Ring &ring = rings.find(o.getRing())->second;
         registers[o.getResult()] = {
@@ -446,7 +479,12 @@ LogicalResult ThreadLowering::run() {
   // Arguments: for each memref its pointer, dynamic sizes and dynamic strides,
   // and its tensor map where it is copied in bulk.
   auto isCopiedInBulk = [](Value memory) {
-    return llvm::any_of(memory.getUsers(), llvm::IsaPred<tile::CopyBulkOp>);
+    return llvm::any_of(memory.getUsers(), [](Operation *user) {
+      auto copy = dyn_cast<tile::CopyBulkOp>(user);
+      return copy && cast<tile::RingType>(copy.getRing().getType())
+                             .getTile()
+                             .getRank() == 2;
+    });
   };
   SmallVector<Type> types;
   SmallVector<unsigned> maps;
@@ -477,8 +515,10 @@ LogicalResult ThreadLowering::run() {
   allWarps = warps;
   int64_t members = 1;
   from.walk([&](Operation *op) {
-    if (auto role = dyn_cast<tile::RoleOp>(op))
-      allWarps = std::max<int64_t>(allWarps, role.getFirst() + role.getWarps());
+    auto role = dyn_cast<tile::RoleOp>(op);
+    if (role && !role->getParentOfType<tile::RoleOp>())
+      allWarps = std::max<int64_t>(
+          allWarps, role.getFirst() + role.getTeams() * role.getWarps());
     if (auto alloc = dyn_cast<tile::AllocExchangeOp>(op))
       members =
           cast<tile::ExchangeType>(alloc.getExchange().getType()).getMembers();
@@ -539,8 +579,8 @@ LogicalResult ThreadLowering::run() {
   kernel->setAttr("monarch.shared_bytes", b.getI64IntegerAttr(sharedBytes));
   int64_t programs = 1;
   from.walk([&](scf::ForallOp forall) {
-    for (OpFoldResult bound :
-         ArrayRef(forall.getMixedUpperBound()).drop_front())
+    for (OpFoldResult bound : ArrayRef(forall.getMixedUpperBound())
+                                  .drop_front(slabDimensions(forall)))
       programs *= getConstantIntValue(bound).value_or(1);
   });
   kernel->setAttr("monarch.programs", b.getI64IntegerAttr(programs));

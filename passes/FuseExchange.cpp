@@ -50,15 +50,18 @@ struct FuseExchange : monarch::impl::MonarchFuseExchangeBase<FuseExchange> {
     for (LStepOp l : steps) {
       auto reader = l->getParentOfType<KernelOp>();
       if (!reader || !reader.getSchedule() || reader.getBeside() ||
-          reader.getSchedule()->getCluster() == 1)
+          (reader.getSchedule()->getCluster() == 1 &&
+           !reader.getSchedule()->getRing()))
         continue;
       KernelOp writer = writerOf(l);
       if (!writer || !writer.getSchedule() ||
           writer.getSchedule()->getCluster() !=
-              reader.getSchedule()->getCluster()) {
+              reader.getSchedule()->getCluster() ||
+          !writer.getSchedule()->getRing() !=
+              !reader.getSchedule()->getRing()) {
         reader.emitOpError("expected to read one r_step whose schedule has the "
                            "same cluster of ")
-            << reader.getSchedule()->getCluster();
+            << reader.getSchedule()->getCluster() << ", or a ring as well";
         return signalPassFailure();
       }
       fuse(writer, reader);

@@ -234,14 +234,18 @@ SmallVector<Value> ProgramBuilder::open(ArrayRef<int64_t> dims,
     indices[0] = arith::RemUIOp::create(b, loc, number, slabCount);
     last = arith::DivUIOp::create(b, loc, number, slabCount);
   }
-  slab = indices[0];
+  setSlab(indices[0]);
+  return SmallVector<Value>(ArrayRef<Value>(indices).drop_front());
+}
+
+void ProgramBuilder::setSlab(Value number) {
+  slab = number;
   Value global = arith::AddIOp::create(b, loc, slab, args.lookup("slab_begin"));
   int64_t slabs = ceilDiv(pairCount(), slabPairs);
   batch = apply(map(1, {d(0).floorDiv(heads * slabs)}), {global});
   head = apply(map(1, {d(0).floorDiv(slabs) % heads}), {global});
   if (slabs > 1)
     firstPair = apply(map(1, {d(0) % slabs * slabPairs}), {global});
-  return SmallVector<Value>(ArrayRef<Value>(indices).drop_front());
 }
 
 void ProgramBuilder::setProblem(Operation *step) {
@@ -265,11 +269,9 @@ LogicalResult ProgramBuilder::build() {
 }
 
 LogicalResult ProgramBuilder::buildSteps() {
-  if (!op.getBeside() && schedule.getCluster() != 1)
-    return op.emitOpError(
-               "expected a second step beside this one for a cluster "
-               "of ")
-           << schedule.getCluster();
+  if (!op.getBeside() && (schedule.getCluster() != 1 || schedule.getRing()))
+    return op.emitOpError("expected a second step beside this one for a "
+                          "cluster or a ring");
   if (op.getBeside()) {
     RStepOp r;
     LStepOp l;
@@ -281,7 +283,7 @@ LogicalResult ProgramBuilder::buildSteps() {
         l.getY() != r.getY() || l.getCL() != r.getCL())
       return op.emitOpError("expected an r_step and an l_step that reads it");
     setProblem(r);
-    return buildExchange(r, l);
+    return schedule.getRing() ? buildRing(r, l) : buildExchange(r, l);
   }
   for (Operation &step : op.getBody().front().without_terminator()) {
     if (isa<ReplaceFramesOp>(step))

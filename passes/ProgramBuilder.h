@@ -187,6 +187,16 @@ private:
 
   template <typename Op> LogicalResult buildR(Op op);
   LogicalResult buildExchange(RStepOp r, LStepOp l);
+  LogicalResult buildRing(RStepOp r, LStepOp l);
+  /// Key `number` of a launch: its slot, its group's counters, and how often
+  /// the group has been used before.
+  struct RingPlace {
+    Value slot, full, empty, uses;
+  };
+  RingPlace ringPlace(Value number);
+  int64_t ringKeys();
+  void buildRingWriter(RStepOp r, Value program);
+  void buildRingReader(LStepOp l, Value reader);
   LogicalResult buildSteps();
   LogicalResult buildL(LStepOp op);
   LogicalResult buildRedistribute(RedistributeOp op);
@@ -224,6 +234,8 @@ private:
   /// Opens the scf.forall over (slab, dims...) and returns its indices. With
   /// `slabsTogether` the last of them runs slowest, slabs fastest.
   SmallVector<Value> open(ArrayRef<int64_t> dims, bool slabsTogether = false);
+  /// Goes to slab `number` of the launch.
+  void setSlab(Value number);
   int64_t pairCount() const { return g.queryTiles() * g.b2(); }
   /// Pair of the whole head that pair `local` of the slab is.
   Value inHead(Value local) {

@@ -57,7 +57,8 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
   OpBuilder::InsertionGuard guard(b);
   auto role = [&](ScheduleAttr of, int64_t firstWarp) {
     auto role = tile::RoleOp::create(b, loc, "consumer", of.getWarps(),
-                                     firstWarp, /*registers=*/0);
+                                     firstWarp, /*registers=*/0,
+                                     /*beside=*/firstWarp != 0, /*teams=*/1);
     use(of);
     b.createBlock(&role.getBody());
   };

@@ -26,6 +26,7 @@ namespace {
 struct Choice {
   StringRef kind;
   int64_t rows = 0, columns = 0, warps = 1, stages = 1, chunk = 0, cluster = 1;
+  int64_t ring = 0, slots = 0;
   std::string why;
 };
 
@@ -206,6 +207,88 @@ Choice chooseExchangeL(const Shape &s, int64_t cluster, TargetAttr target) {
   return c;
 }
 
+/// A persistent kernel: how many programs run R and how many L.
+struct Ring {
+  int64_t ofR = 0, ofL = 0; ///< 0: none
+  int64_t slots = 0;        ///< keys that the ring holds
+  bool pays = false;        ///< as far as a rule can tell
+
+  /// Slots without which programs may wait for each other (ProgramRing.cpp).
+  int64_t leastSlots() const;
+};
+
+constexpr int64_t ringRows = 192;   ///< pairs of a slab at most, R's rows
+constexpr int64_t ringTeams = 4;    ///< warpgroups of an L program, a pair each
+constexpr int64_t ringColumns = 32; ///< keys that L takes at a time
+/// Bytes of a ring: more are evicted from a Hopper's L2 cache before they are
+/// read (docs/performance.md).
+constexpr int64_t ringBytes = 28 << 20, mostRingBytes = 64 << 20;
+
+/// Pairs of a slab: a head's, in equal parts of at most R's rows.
+int64_t ringPairs(const Shape &s) {
+  int64_t pairs = s.geometry.queryTiles() * s.geometry.b2();
+  return ceilDiv(pairs, ceilDiv(pairs, ringRows));
+}
+
+/// One key's rows, of all pairs of a slab.
+int64_t ringSlotBytes(const Shape &s) {
+  return roundUp(ringPairs(s), 8) * ((s.headDim + s.valueDim) * 2 + 4);
+}
+
+int64_t Ring::leastSlots() const {
+  return roundUp(ofR, ringColumns) + 3 * ringColumns;
+}
+
+/// Where a cluster has no registers for L's outputs, but a warpgroup has for
+/// those of a pair, R and L share the multiprocessors: L's hold all pairs of a
+/// slab, the others deal its (k, c) among them. Rows go through the L2 cache
+/// and not through memory.
+Ring ringOf(const Shape &s, bool causal, bool dynamicFrames,
+            TargetAttr target) {
+  const Geometry &g = s.geometry;
+  int64_t keys = g.keyTiles() * g.b1();
+  // Three warpgroups of R: 144 registers a thread are enough for 80 scores.
+  if (causal || dynamicFrames || g.sequenceTokens || g.b2() > 80 ||
+      g.queryTiles() * g.b2() <= 128 || g.b1() <= 32 || g.b1() > 64 ||
+      s.headDim != 128 || s.valueDim != 128)
+    return {};
+  Ring ring;
+  ring.ofL = ceilDiv(ringPairs(s), ringTeams);
+  ring.ofR = std::min(keys, target.getMultiprocessors() - ring.ofL);
+  if (ring.ofR < 1)
+    return {};
+  // Few turns are spent filling and draining the ring.
+  ring.pays = keys >= 4 * ring.ofR;
+  ring.slots = ringBytes / ringSlotBytes(s) / ringColumns * ringColumns;
+  return ring;
+}
+
+/// R of a persistent kernel: as alone, for programs that stay.
+Choice chooseRingR(const Shape &s, TargetAttr target, Ring ring) {
+  Choice c = chooseWgmma(s, target);
+  c.ring = ring.ofR;
+  c.slots = ring.slots;
+  c.why = "rows go to the l_step through a ring in L2, " +
+          std::to_string(ring.ofR) + " programs beside its " +
+          std::to_string(ring.ofL);
+  return c;
+}
+
+/// L of a persistent kernel: a pair a warpgroup.
+Choice chooseRingL(const Shape &s, Ring ring) {
+  Choice c;
+  c.kind = "wgmma";
+  c.rows = 64;
+  c.warps = 4;
+  c.columns = ringColumns;
+  c.stages = 2;
+  c.chunk = s.valueDim;
+  c.ring = ring.ofL;
+  c.slots = ring.slots;
+  c.why = "rows come from the r_step through a ring in L2, a pair a warpgroup";
+  return c;
+}
+
 /// `kernel.part=value` of the module's request.
 struct Request {
   StringRef kernel, part, value;
@@ -253,12 +336,14 @@ struct SelectSchedule
       auto [name, value] = text.split('=');
       auto [kernel, part] = name.split('.');
       if (!llvm::is_contained({"kind", "rows", "columns", "warps", "stages",
-                               "chunk", "cluster"},
+                               "chunk", "cluster", "ring", "slots"},
                               part) ||
           value.empty())
-        return getOperation().emitError("schedule: expected kernel.part=value "
-                                        "with part kind, rows, columns, warps, "
-                                        "stages, chunk or cluster, got '")
+        return getOperation().emitError(
+                   "schedule: expected kernel.part=value "
+                   "with part kind, rows, columns, warps, "
+                   "stages, chunk, cluster, ring or slots, got "
+                   "'")
                << text << "'";
       for (const Request &other : requests)
         if (other.kernel == kernel && other.part == part)
@@ -285,7 +370,8 @@ struct SelectSchedule
       if (request.kernel != kernel.getName())
         continue;
       c.why += (c.why.empty() ? "" : "; ") + request.part.str() + " as asked";
-      if (request.part == "kind" || request.part == "cluster")
+      if (request.part == "kind" || request.part == "cluster" ||
+          request.part == "ring" || request.part == "slots")
         continue;
       int64_t value;
       if (request.value.getAsInteger(10, value) || value < 1)
@@ -334,6 +420,56 @@ struct SelectSchedule
     return cluster;
   }
 
+  /// The ring of an R or L step, by rule or as asked, for both alike. Failure
+  /// after an error.
+  FailureOr<Ring> ringFor(Operation *step, const Shape &s, TargetAttr target) {
+    bool possible = target.getKind() == "wgmma" &&
+                    isa<RStepOp, LStepOp>(step) && keysFormBoxes(s.geometry);
+    std::optional<int64_t> programs, slots;
+    for (const Request &request : requests) {
+      if (request.part == "kind" || request.part == "cluster")
+        possible = false;
+      if (request.part != "ring" && request.part != "slots")
+        continue;
+      int64_t value = 0;
+      if (request.kernel != "r_step" || request.value.getAsInteger(10, value) ||
+          value < 0)
+        return step->emitOpError("schedule: expected r_step.")
+               << request.part << "=0 or more, got " << request.kernel << "."
+               << request.part << "=" << request.value;
+      (request.part == "ring" ? programs : slots) = value;
+    }
+    if (programs == 0)
+      return Ring();
+    auto causalFrames = step->getAttrOfType<IntegerAttr>("causal_frames");
+    bool causal = causalFrames && causalFrames.getInt();
+    bool dynamicFrames =
+        llvm::any_of(step->getOperandTypes(), llvm::IsaPred<IndexType>);
+    Ring ring;
+    if (possible)
+      ring = ringOf(s, causal, dynamicFrames, target);
+    if ((programs || slots) && !ring.ofR)
+      return step->emitOpError(
+          "schedule: expected r_step.ring=0; a ring is for targets with wgmma, "
+          "b1 of 33 to 64, b2 of at most 80, more than 128 pairs a head, "
+          "head_dim 128, known frames and no causal_frames");
+    if (!programs && !slots && !ring.pays)
+      return Ring();
+    if (programs && *programs > ring.ofR)
+      return step->emitOpError("schedule: expected r_step.ring up to ")
+             << ring.ofR << ", beside " << ring.ofL
+             << " programs of the l_step, got " << *programs;
+    ring.ofR = programs.value_or(ring.ofR);
+    ring.slots = slots.value_or(std::max(ring.slots, ring.leastSlots()));
+    int64_t most = mostRingBytes / ringSlotBytes(s) / ringColumns * ringColumns;
+    if (ring.slots % ringColumns || ring.slots < ring.leastSlots() ||
+        ring.slots > most)
+      return step->emitOpError("schedule: expected r_step.slots of ")
+             << ring.leastSlots() << " to " << most << ", in multiples of "
+             << ringColumns << ", got " << ring.slots;
+    return ring;
+  }
+
   LogicalResult select(KernelOp kernel, TargetAttr target) {
     bool gpu = target.getKind() != "host";
     Operation *main = nullptr;
@@ -369,11 +505,15 @@ struct SelectSchedule
     if (!cluster)
       return failure();
     bool isL = isa<LStepOp>(main);
+    FailureOr<Ring> ring = ringFor(main, shape, target);
+    if (failed(ring))
+      return failure();
     bool canWgmma =
         target.getKind() == "wgmma" &&
         (r ? r.getSoftmax() == "one_tile" && keysFormBoxes(shape.geometry)
            : isL && cluster == 1);
-    bool isBetter = !isL || shape.geometry.b1() >= leastRowsOfWgmmaL;
+    bool isBetter =
+        !isL || ring->ofL || shape.geometry.b1() >= leastRowsOfWgmmaL;
     StringRef kind = !gpu                   ? "host"
                      : canWgmma && isBetter ? "wgmma"
                                             : "mma_sync";
@@ -389,13 +529,18 @@ struct SelectSchedule
                         << (canWgmma ? "wgmma or mma_sync" : kind) << ")";
         kind = request.value;
       }
-    Choice c = kind == "host"    ? chooseHost(main, shape)
-               : kind == "wgmma" ? isL ? chooseWgmmaL(shape)
-                                   : cluster > 1
-                                       ? chooseExchangeR(shape, cluster)
-                                       : chooseWgmma(shape, target)
-               : cluster > 1     ? chooseExchangeL(shape, cluster, target)
-                                 : chooseMmaSync(main, shape, target);
+    Choice c;
+    if (kind == "host")
+      c = chooseHost(main, shape);
+    else if (ring->ofR)
+      c = isL ? chooseRingL(shape, *ring) : chooseRingR(shape, target, *ring);
+    else if (cluster > 1)
+      c = isL ? chooseExchangeL(shape, cluster, target)
+              : chooseExchangeR(shape, cluster);
+    else if (kind == "wgmma")
+      c = isL ? chooseWgmmaL(shape) : chooseWgmma(shape, target);
+    else
+      c = chooseMmaSync(main, shape, target);
     if (failed(apply(c, kernel)))
       return failure();
     if (kind == "wgmma" && r && c.columns < shape.geometry.b2())
@@ -405,7 +550,7 @@ struct SelectSchedule
     Type element = gpu ? shape.element : Type(Float32Type::get(&getContext()));
     auto schedule = ScheduleAttr::getChecked(
         fail, &getContext(), c.kind, c.rows, c.columns, c.warps, c.stages,
-        c.chunk, element, c.cluster);
+        c.chunk, element, c.cluster, c.ring, c.slots);
     if (!schedule)
       return failure();
     kernel.setScheduleAttr(schedule);

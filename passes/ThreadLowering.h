@@ -158,12 +158,17 @@ private:
   template <typename Op>
   Rows rowsAt(Op op, const Memory &memory, Value first,
               Value offset = Value()) {
-    int64_t period = 0;
-    if constexpr (std::is_same_v<Op, tile::LoadOp> ||
-                  std::is_same_v<Op, tile::StoreOp>)
-      period = op.getPeriod();
-    return makeRows(memory, op.getIndices(), op.getLimit(), period, op.getMap(),
-                    op.getInBounds(), first, offset);
+    if constexpr (std::is_same_v<Op, tile::CopyBulkOp>) {
+      return makeRows(memory, op.getIndices(), Value(), 0, op.getMap(), {},
+                      first, offset);
+    } else {
+      int64_t period = 0;
+      if constexpr (std::is_same_v<Op, tile::LoadOp> ||
+                    std::is_same_v<Op, tile::StoreOp>)
+        period = op.getPeriod();
+      return makeRows(memory, op.getIndices(), op.getLimit(), period,
+                      op.getMap(), op.getInBounds(), first, offset);
+    }
   }
   Place placeOf(Rows &rows, int64_t distance, int64_t most = -1);
   Value pointerAt(const Memory &memory, AffineMap map, ArrayRef<Value> dims);
@@ -216,11 +221,21 @@ private:
 
   //--- Hopper (ThreadWgmma.cpp) ---//
   LogicalResult lowerSwizzledAlloc(tile::AllocRingOp op);
+  void addBarriers(Ring &ring, tile::AllocRingOp op);
   LogicalResult lowerRole(tile::RoleOp op);
   LogicalResult lowerCopyBulk(tile::CopyBulkOp op);
   LogicalResult lowerAcquire(tile::AcquireOp op);
   LogicalResult lowerRelease(tile::ReleaseOp op);
   const Ring *swizzledRing(Value ring);
+
+  //--- programs of a persistent kernel (ThreadCounts.cpp) ---//
+  LogicalResult lowerAwaitCount(tile::AwaitCountOp op);
+  LogicalResult lowerAddCount(tile::AddCountOp op);
+  Value counterAt(Value counters, Value number);
+  LogicalResult lowerAllocSignal(tile::AllocSignalOp op);
+  LogicalResult lowerRaise(tile::RaiseOp op);
+  LogicalResult lowerAwaitSignal(tile::AwaitSignalOp op);
+  Value signalOf(Operation *op, Value signal);
 
   //--- clusters (ThreadExchange.cpp) ---//
   LogicalResult lowerAllocExchange(tile::AllocExchangeOp op);
@@ -243,6 +258,18 @@ private:
   LogicalResult lowerWgmma(tile::DotOp op);
   LogicalResult lowerStage(tile::StageOp op);
   LogicalResult loadSwizzled(tile::LoadOp op);
+  void copyRows(tile::LoadOp op, Value base);
+  void copyRowsInterleaved(tile::LoadOp op, Value base);
+  /// The warps of a role meet.
+  void meet(tile::RoleOp role) {
+    Value number = i32(1 + role.getFirst() / 4);
+    if (role.getTeams() > 1)
+      number = add(
+          number, toI32(mapping.lookup(role.getBody().front().getArgument(0))));
+    NVVM::BarrierOp::create(b, loc, TypeRange(), number,
+                            i32(32 * role.getWarps()),
+                            NVVM::BarrierReductionAttr(), Value());
+  }
   LogicalResult lowerCopyOut(tile::CopyOutOp op);
   void lowerAwaitOut(tile::AwaitOutOp op);
   /// The L2 policy of a copy, null for the normal one.
@@ -277,10 +304,13 @@ private:
   llvm::DenseMap<Value, Memory> memories;
   llvm::DenseMap<Value, Ring> rings;
   llvm::DenseMap<Value, Exchange> exchanges;
+  llvm::DenseMap<Value, Value> signals;    ///< i32 address of the first barrier
   Value thread, lane, warp, group, quad;   ///< index: tid, lane, warp, g, c
   Value sharedBase;                        ///< i32
   llvm::DenseMap<Value, Value> tensorMaps; ///< of memories, as pointers
   int64_t allWarps;                        ///< of all roles
+  /// Registers a thread has when a program starts.
+  int64_t launchRegisters() const { return 65536 / (32 * allWarps) / 8 * 8; }
   Value member; ///< i32: number in the cluster, null without one
   bool rolesBegun = false;
   bool threadsFillSwizzled = false; ///< a ring of swizzled tiles, by cp.async

@@ -2,6 +2,8 @@
 
 #include "ThreadLowering.h"
 
+#include "llvm/Support/SaveAndRestore.h"
+
 using namespace mlir;
 using namespace monarch;
 
@@ -248,6 +250,13 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
   const Memory &memory = memories.find(op.getDest())->second;
   Value tile = op.getValue();
   Type element = memory.type.getElementType();
+  // Of a persistent kernel's outputs addresses are made here, or they would
+  // wait in registers for the next slab.
+  llvm::SaveAndRestore<Value> here[] = {
+      {warp, warp}, {lane, lane}, {group, group}, {quad, quad}};
+  if (scheduleOf(from).getRing() && !isFactor(op.getDest()) &&
+      type.getRank() == 2)
+    readThreadAnew();
   Value offset;
   if (type.getRank() == 2)
     offset = toI64(mul(quad, index(op.getInterleave() ? 16 : 4)));
@@ -333,9 +342,16 @@ LogicalResult ThreadLowering::lowerAlloc(tile::AllocRingOp op) {
   RankedTensorType tile = type.getTile();
   if (tile::layoutOf(tile).getKind() == "swizzled")
     return lowerSwizzledAlloc(op);
-  int64_t stageBytes = roundUp(tile.getDimSize(0) * rowBytes(tile), 256);
-  rings[op.getRing()] = {add(sharedBase, i32(sharedBytes)), tile, stageBytes};
-  sharedBytes += type.getStages() * stageBytes;
+  Ring ring;
+  ring.tile = tile;
+  ring.stages = type.getStages();
+  ring.stageBytes = roundUp(tile.getDimSize(0) * rowBytes(tile), 256);
+  if (llvm::any_of(op.getRing().getUsers(), llvm::IsaPred<tile::CopyBulkOp>))
+    addBarriers(ring, op);
+  sharedBytes = roundUp(sharedBytes, 256);
+  ring.base = add(sharedBase, i32(sharedBytes));
+  sharedBytes += ring.stages * ring.stageBytes;
+  rings[op.getRing()] = ring;
   return success();
 }
 

@@ -49,10 +49,6 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   // Where threads copy, all of them meet instead.
   bool hasBarriers =
       llvm::none_of(op.getRing().getUsers(), llvm::IsaPred<tile::CopyAsyncOp>);
-  if (hasBarriers) {
-    ring.full = allocBarriers(ring.stages);
-    ring.empty = allocBarriers(ring.stages);
-  }
   threadsFillSwizzled |= !hasBarriers;
   sharedBytes = roundUp(sharedBytes, 1024); // the swizzle's period
   ring.base = add(sharedBase, i32(sharedBytes));
@@ -83,14 +79,28 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
     LLVM::StoreOp::create(b, loc, zero,
                           sharedPointer(add(ring.base, toI32(at))), 16);
   }
+  if (hasBarriers)
+    addBarriers(ring, op);
   rings[op.getRing()] = ring;
-  if (!hasBarriers)
-    return success();
-  int64_t readers = warps;
+  return success();
+}
+
+/// Barriers of a ring that is filled by bulk copies.
+void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
+  ring.full = allocBarriers(ring.stages);
+  ring.empty = allocBarriers(ring.stages);
+  // A turn is released by the warps of one of the consumers, and by a producer
+  // that counts.
+  int64_t consumers = warps, producers = 0;
   for (Operation *user : op.getRing().getUsers())
-    if (isa<tile::AcquireOp>(user))
-      if (auto role = user->getParentOfType<tile::RoleOp>())
-        readers = role.getWarps();
+    if (auto role = isa<tile::ReleaseOp>(user)
+                        ? user->getParentOfType<tile::RoleOp>()
+                        : tile::RoleOp()) {
+      if (role.getKind() == "producer")
+        producers = 1;
+      else
+        consumers = role.getWarps();
+    }
   Value isFirst =
       arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
   auto branch = scf::IfOp::create(b, loc, isFirst, false);
@@ -101,9 +111,8 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
         b, loc, sharedPointer(add(ring.full, i32(8 * s))), i32(1), Value());
     NVVM::MBarrierInitOp::create(b, loc,
                                  sharedPointer(add(ring.empty, i32(8 * s))),
-                                 i32(readers), Value());
+                                 i32(consumers + producers), Value());
   }
-  return success();
 }
 
 /// The ring with barriers that `ring` is, null when it is none.
@@ -155,7 +164,8 @@ Value ThreadLowering::evictPolicy(StringRef evict) {
 
 LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   const Ring *known = swizzledRing(op.getRing());
-  if (!known || !tensorMaps.lookup(op.getSource()))
+  if (!known || !memories.count(op.getSource()) ||
+      (known->tile.getRank() == 2 && !tensorMaps.lookup(op.getSource())))
     return op.emitOpError("expected a ring of swizzled tiles and an argument "
                           "of the kernel");
   const Ring &ring = *known;
@@ -177,6 +187,16 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   }
   awaitRelease(ring.empty, turn, ring.stages);
   Value full = ofTurn(ring.full, turn, ring, 8);
+  if (ring.tile.getRank() == 1) {
+    const Memory &memory = memories.find(op.getSource())->second;
+    int64_t bytes = ring.tile.getDimSize(0) * rowBytes(ring.tile);
+    expectBytes(full, i32(bytes));
+    NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(
+        b, loc, sharedPointer(ofTurn(ring.base, turn, ring, ring.stageBytes)),
+        rowsAt(op, memory, index(0)).pointer, sharedPointer(full), i32(bytes),
+        Value(), evictPolicy(op.getEvict()));
+    return success();
+  }
   int64_t bytes = 2;
   for (int64_t extent : op.getBox())
     bytes *= extent;
@@ -226,6 +246,12 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   if (!known)
     return op.emitOpError("expected a ring of swizzled tiles");
   const Ring &ring = *known;
+  // Where no product has brought the warp's threads together, one may still be
+  // reading.
+  auto role = op->getParentOfType<tile::RoleOp>();
+  bool isProducer = role && role.getKind() == "producer";
+  if (ring.tile.getRank() == 1 && !isProducer)
+    NVVM::SyncWarpOp::create(b, loc, i32(-1));
   Value barrier =
       ofTurn(ring.empty, mapping.lookupOrDefault(op.getTurn()), ring, 8);
   Value isFirst =
@@ -253,22 +279,35 @@ void ThreadLowering::fenceProxy() {
 LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
   RankedTensorType type = tileOf(op.getResult());
   auto role = op->getParentOfType<tile::RoleOp>();
-  if (!role || op.getInterleave() || warps % 4 || role.getFirst() % 4 ||
+  if (!role || warps % 4 || role.getFirst() % 4 ||
       type.getDimSize(0) % (32 * warps / 8) || type.getDimSize(1) % 64 ||
       type.getElementTypeBitWidth() != 16)
     return op.emitOpError("expected rows of 16-bit elements in a role, as many "
                           "as its threads copy together");
-  const Memory &memory = memories.find(op.getSource())->second;
-  int64_t rows = type.getDimSize(0), halves = type.getDimSize(1) / 64;
   sharedBytes = roundUp(sharedBytes, 1024);
   Value base = add(sharedBase, i32(sharedBytes));
-  sharedBytes += rows * type.getDimSize(1) * 2;
-  auto meet = [&] {
-    NVVM::BarrierOp::create(b, loc, TypeRange(), i32(1 + role.getFirst() / 4),
-                            i32(32 * warps), NVVM::BarrierReductionAttr(),
-                            Value());
-  };
-  meet();
+  sharedBytes += type.getDimSize(0) * type.getDimSize(1) * 2;
+  meet(role);
+  // Addresses are made here, or they would wait in registers for the next slab.
+  llvm::SaveAndRestore<Value> here[] = {
+      {warp, warp}, {lane, lane}, {group, group}, {quad, quad}};
+  if (scheduleOf(from).getRing())
+    readThreadAnew();
+  if (op.getInterleave())
+    copyRowsInterleaved(op, base);
+  else
+    copyRows(op, base);
+  fenceProxy();
+  meet(role);
+  registers[op.getResult()] = {base};
+  return success();
+}
+
+/// Rows as they are in memory.
+void ThreadLowering::copyRows(tile::LoadOp op, Value base) {
+  RankedTensorType type = tileOf(op.getResult());
+  const Memory &memory = memories.find(op.getSource())->second;
+  int64_t rows = type.getDimSize(0), halves = type.getDimSize(1) / 64;
   // 8 threads copy a row's half, 16 bytes each.
   int64_t step = 32 * warps / 8;
   Value number = add(mul(warp, index(32)), lane);
@@ -301,10 +340,41 @@ LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
   }
   NVVM::CpAsyncCommitGroupOp::create(b, loc);
   NVVM::CpAsyncWaitGroupOp::create(b, loc, 0);
-  fenceProxy();
-  meet();
-  registers[op.getResult()] = {base};
-  return success();
+}
+
+/// Rows with interleaved channels: of 32 channels 8 lie together in memory as
+/// four pairs, which go to the four 16-byte chunks, each to the same word.
+void ThreadLowering::copyRowsInterleaved(tile::LoadOp op, Value base) {
+  RankedTensorType type = tileOf(op.getResult());
+  const Memory &memory = memories.find(op.getSource())->second;
+  int64_t rows = type.getDimSize(0), halves = type.getDimSize(1) / 64;
+  int64_t step = 32 * warps / 8;
+  Value number = add(mul(warp, index(32)), lane);
+  Value row = arith::ShRUIOp::create(b, loc, number, index(3));
+  Value chunk = arith::AndIOp::create(b, loc, number, index(7));
+  Value l7 = arith::AndIOp::create(b, loc, row, index(7));
+  // Chunk 4g + t of memory becomes word t of chunks 4g .. 4g + 3.
+  Value first = arith::AndIOp::create(b, loc, chunk, index(4));
+  Value word = arith::AndIOp::create(b, loc, chunk, index(3));
+  Value start =
+      add(base, toI32(add(mul(row, index(128)), mul(word, index(4)))));
+  Value to[4];
+  for (int64_t c = 0; c < 4; ++c) {
+    Value at = arith::XOrIOp::create(b, loc, add(first, index(c)), l7);
+    to[c] = add(start, toI32(mul(at, index(16))));
+  }
+  Type quadType = VectorType::get({4}, b.getI32Type());
+  Rows from = rowsAt(op, memory, row, toI64(mul(chunk, index(16))));
+  for (int64_t at = 0; at < rows; at += step) {
+    Place place = placeOf(from, at, at + step - 1);
+    for (int64_t half = 0; half < halves; ++half) {
+      Value v = guardedLoad(place, memory.pointer, quadType, half * 128);
+      for (int64_t c = 0; c < 4; ++c)
+        LLVM::StoreOp::create(
+            b, loc, LLVM::ExtractElementOp::create(b, loc, v, i32(c)),
+            sharedPointer(add(to[c], i32(at * 128 + half * rows * 128))), 4);
+    }
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -389,7 +459,8 @@ void ThreadLowering::lowerAwaitOut(tile::AwaitOutOp op) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
     NVVM::CpAsyncBulkWaitGroupOp::create(
-        b, loc, b.getI32IntegerAttr(op.getPending()), b.getUnitAttr());
+        b, loc, b.getI32IntegerAttr(op.getPending()),
+        op.getComplete() ? UnitAttr() : b.getUnitAttr()); // read only
   }
   NVVM::SyncWarpOp::create(b, loc, i32(-1));
 }
@@ -410,7 +481,11 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
       NVVM::Barrier0Op::create(b, loc);
   }
   bool producer = op.getKind() == "producer";
-  int64_t first = op.getFirst(), end = first + op.getWarps();
+  int64_t first = op.getFirst(), teams = op.getTeams();
+  int64_t end = first + teams * op.getWarps();
+  // A role inside another is for some of its warps.
+  auto outer = op->getParentOfType<tile::RoleOp>();
+  int64_t among = outer ? warps : allWarps;
   // The role's own numbers, from 0.
   llvm::SaveAndRestore<int64_t> allOfIt(warps, op.getWarps());
   llvm::SaveAndRestore<Value> itsWarp(warp, warp), itsThread(thread, thread);
@@ -418,7 +493,7 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
   if (first)
     mine = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, warp,
                                  index(first));
-  if (end < allWarps) {
+  if (end < among) {
     Value before = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
                                          warp, index(end));
     mine = first ? arith::AndIOp::create(b, loc, mine, before) : before;
@@ -430,22 +505,43 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
     NVVM::SetMaxRegisterOp::create(
         b, loc, b.getI32IntegerAttr(op.getRegisters()),
         NVVM::SetMaxRegisterActionAttr::get(
-            b.getContext(), 65536 / (32 * allWarps) / 8 * 8 >
-                                    static_cast<int64_t>(op.getRegisters())
-                                ? NVVM::SetMaxRegisterAction::decrease
-                                : NVVM::SetMaxRegisterAction::increase));
+            b.getContext(),
+            launchRegisters() > static_cast<int64_t>(op.getRegisters())
+                ? NVVM::SetMaxRegisterAction::decrease
+                : NVVM::SetMaxRegisterAction::increase));
   if (first) {
     warp = arith::SubIOp::create(b, loc, warp, index(first));
     thread = arith::SubIOp::create(b, loc, thread, index(32 * first));
   }
-  if (producer) {
+  Value number;
+  if (teams > 1) { // each has its own number and threads
+    number = arith::DivUIOp::create(b, loc, warp, index(op.getWarps()));
+    mapping.map(op.getBody().front().getArgument(0), number);
+    warp = arith::RemUIOp::create(b, loc, warp, index(op.getWarps()));
+    thread = arith::RemUIOp::create(b, loc, thread, index(32 * op.getWarps()));
+  }
+  bool hasRoles = !op.getBody().front().getOps<tile::RoleOp>().empty();
+  if (producer && !hasRoles) {
     Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
                                           thread, index(0));
     auto one = scf::IfOp::create(b, loc, isFirst, false);
     b.setInsertionPointToStart(one.thenBlock());
     return lowerBlock(&op.getBody().front());
   }
-  return lowerBlock(&op.getBody().front());
+  if (teams == 1)
+    return lowerBlock(&op.getBody().front());
+  // Consumers have shared memory of their own; how much is known in the end.
+  sharedBytes = roundUp(sharedBytes, 1024);
+  int64_t start = sharedBytes;
+  auto perTeam = arith::ConstantIntOp::create(b, loc, 0, 32);
+  llvm::SaveAndRestore<Value> itsBase(
+      sharedBase, add(sharedBase, mul(toI32(number), perTeam)));
+  if (failed(lowerBlock(&op.getBody().front())))
+    return failure();
+  int64_t bytes = roundUp(sharedBytes - start, 1024);
+  perTeam.setValueAttr(b.getI32IntegerAttr(bytes));
+  sharedBytes = start + teams * bytes;
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -480,9 +576,9 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
   bool shared = kindOf(op.getLhs()) == "swizzled";
   if (failed(refuseRuns(op)))
     return failure();
-  if (shared && warps != 4)
+  if (shared && warps % 4)
     return op.emitOpError(
-               "expected a role of one warpgroup for a swizzled lhs, "
+               "expected a role of whole warpgroups for a swizzled lhs, "
                "got ")
            << warps << " warps";
   if ((kindOf(op.getLhs()) != "lhs" && !shared) || op.getTransposeLhs())
@@ -531,7 +627,11 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
   }
   int64_t descriptorAt = count + (shared ? 1 : 4 * steps);
   if (shared) {
-    operands.push_back(describe(lhs[0]));
+    Value rows = lhs[0]; // of the warpgroup
+    if (warps > 4)
+      rows = add(rows, toI32(mul(arith::ShRUIOp::create(b, loc, warp, index(2)),
+                                 index(64 * 128))));
+    operands.push_back(describe(rows));
     cs << "l,";
   }
   Registers acc;

@@ -20,8 +20,9 @@ static int64_t rowWarps(ScheduleAttr schedule) {
                   std::max<int64_t>(1, schedule.getRows() / 16));
 }
 
-/// The layout kind that the uses of a tile ask for.
-static StringRef kindFor(Value v, ScheduleAttr schedule) {
+/// The layout kind that the uses of a tile ask for. Query rows are in shared
+/// memory where there are no registers for them.
+static StringRef kindFor(Value v, ScheduleAttr schedule, bool sharesQuery) {
   int64_t rank = cast<RankedTensorType>(v.getType()).getRank();
   bool isLoad = v.getDefiningOp<tile::LoadOp>() != nullptr;
   if (v.getDefiningOp<tile::ReceiveOp>())
@@ -33,32 +34,30 @@ static StringRef kindFor(Value v, ScheduleAttr schedule) {
           return "columns";
     return "rows";
   }
-  // Rows of queries may be carried through loops and branches. Teams that take
-  // turns have no registers for them.
+  // Rows of queries may be carried through loops and branches.
   Operation *op = v.getDefiningOp();
   bool isCarried = !op || isa<scf::IfOp, scf::ForOp, arith::ConstantOp>(op);
   bool isF32 = cast<RankedTensorType>(v.getType()).getElementType().isF32();
-  bool teams = schedule.getKind() == "wgmma" && schedule.getCluster() > 1;
   if (isCarried && !isF32)
-    return teams ? "swizzled" : "lhs";
+    return sharesQuery ? "swizzled" : "lhs";
   if (!isLoad)
     return "acc";
   for (Operation *user : v.getUsers())
     if (auto dot = dyn_cast<tile::DotOp>(user))
       if (dot.getRhs() == v)
         return schedule.getKind() == "wgmma" ? "swizzled" : "shared";
-  return teams ? "swizzled" : "lhs";
+  return sharesQuery ? "swizzled" : "lhs";
 }
 
 namespace {
 struct TileAssignLayouts
     : monarch::impl::MonarchTileAssignLayoutsBase<TileAssignLayouts> {
-  void assign(Value v, ScheduleAttr schedule) {
+  void assign(Value v, ScheduleAttr schedule, bool sharesQuery) {
     auto type = dyn_cast<RankedTensorType>(v.getType());
     if (!type || type.getEncoding())
       return;
-    auto layout = tile::LayoutAttr::get(&getContext(), kindFor(v, schedule),
-                                        rowWarps(schedule));
+    auto layout = tile::LayoutAttr::get(
+        &getContext(), kindFor(v, schedule, sharesQuery), rowWarps(schedule));
     auto placed =
         RankedTensorType::get(type.getShape(), type.getElementType(), layout);
     v.setType(placed);
@@ -96,13 +95,17 @@ struct TileAssignLayouts
                         cast<RankedTensorType>(load.getType()).getRank() == 2;
       readsFactors |= isa<tile::ReceiveOp>(op);
     });
+    // Teams that take turns have no registers for query rows, nor have the
+    // warps of a ring.
+    bool sharesQuery = schedule.getKind() == "wgmma" &&
+                       (schedule.getCluster() > 1 || schedule.getRing());
     kernel->walk([&](Operation *op) {
       for (Value v : op->getResults())
-        assign(v, schedule);
+        assign(v, schedule, sharesQuery);
       for (Region &region : op->getRegions())
         for (Block &block : region)
           for (Value v : block.getArguments())
-            assign(v, schedule);
+            assign(v, schedule, sharesQuery);
     });
     kernel->walk([&](tile::ReceiveOp receive) {
       OpBuilder b(receive->getBlock(), std::next(receive->getIterator()));
@@ -147,7 +150,10 @@ struct TileAssignLayouts
     // interleaves its queries and its outputs; the one that writes them, those.
     kernel->walk([&](Operation *op) {
       if (auto load = dyn_cast<tile::LoadOp>(op)) {
-        if (readsFactors && tile::layoutOf(load.getType()).getKind() == "lhs")
+        StringRef kind = tile::layoutOf(load.getType()).getKind();
+        bool isSharedQuery =
+            kind == "swizzled" && sharesQuery && !isFactor(load.getSource());
+        if (readsFactors && (kind == "lhs" || isSharedQuery))
           load.setInterleave(true);
       } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
         auto type = cast<RankedTensorType>(store.getValue().getType());
@@ -165,7 +171,7 @@ struct TileAssignLayouts
         kernel.walk([&](tile::RoleOp role) {
           hasRoles = true;
           takeConstants(role);
-          runOnKernel(role, role.getFirst() && beside ? beside : schedule);
+          runOnKernel(role, role.getBeside() && beside ? beside : schedule);
         });
         if (!hasRoles)
           runOnKernel(kernel, schedule);

@@ -65,11 +65,13 @@ private:
                    bool isMask = false);
   LogicalResult addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
                              Type element);
+  LogicalResult addRing(KernelOp kernel);
 
   func::FuncOp entry;
   ModuleOp module;
   OpBuilder b;
   llvm::DenseMap<Value, Buffer> buffers;
+  Buffer counters; ///< of a ring
   SmallVector<Attribute> arguments, workspaces;
   GeometryAttr geometry;
   Geometry g;
@@ -128,6 +130,7 @@ void Entry::addArgument(StringRef name, Value v, bool isKeySide, bool isMask) {
 /// One workspace per slab for factors that are used together. Pairs come in
 /// groups; for one key and one group the rows of the first factor are one piece
 /// of memory, behind them those of the second: [P/group, NK, factor, group].
+/// With a ring one workspace for all slabs, and its slots are the keys.
 LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
                                   Type element) {
   std::string name = "ws" + std::to_string(workspaces.size());
@@ -140,7 +143,8 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
     row += channels(v);
   auto first = cast<RankedTensorType>(values[0].getType());
   int64_t group = pairGroup(schedule);
-  int64_t pairs = slabPairs, keys = first.getDimSize(3);
+  int64_t pairs = slabPairs, slots = schedule.getSlots();
+  int64_t keys = slots ? slots : first.getDimSize(3);
   double size = double(roundUp(pairs, group)) * keys * row * 4;
   if (size > double(int64_t(1) << 50))
     return entry.emitError("G1: expected a workspace of at most 2^50 bytes a "
@@ -157,6 +161,10 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
     if (t.getRank() == 5) {
       shape.push_back(t.getDimSize(4));
       strides.push_back(1);
+    } else if (slots) {
+      // A pair's keys lie side by side: readers take them as one piece.
+      std::swap(strides[2], strides[3]);
+      strides[3] = slots;
     }
     Buffer buffer;
     buffer.name = name + "+" + std::to_string(offset);
@@ -168,9 +176,35 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
     offset += group * channels(v);
   }
   int64_t bytes = groups * groupStride * (element.getIntOrFloatBitWidth() / 8);
+  workspaces.push_back(
+      b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(name)),
+                           b.getNamedAttr(slots ? "bytes" : "bytes_per_slab",
+                                          b.getI64IntegerAttr(bytes))}));
+  return success();
+}
+
+/// The ring between the steps of a persistent kernel, and its counters: two for
+/// every group of keys, each with 128 bytes of its own.
+LogicalResult Entry::addRing(KernelOp kernel) {
+  ScheduleAttr schedule = *kernel.getSchedule();
+  RStepOp r;
+  for (auto step : kernel.getBody().getOps<RStepOp>())
+    r = step;
+  if (!r || !r.getY() || !r.getCL())
+    return kernel.emitOpError("expected an r_step with values and entropy");
+  if (failed(addWorkspace({r.getAL(), r.getY()}, schedule,
+                          schedule.getElement())) ||
+      failed(addWorkspace(r.getCL(), schedule, b.getF32Type())))
+    return failure();
+  counters.name = counters.memory = "counters";
+  int64_t count =
+      2 * ceilDiv(schedule.getSlots(), kernel.getBeside()->getColumns());
+  counters.type = MemRefType::get(
+      {count}, b.getI32Type(), StridedLayoutAttr::get(b.getContext(), 0, {32}));
   workspaces.push_back(b.getDictionaryAttr(
-      {b.getNamedAttr("name", b.getStringAttr(name)),
-       b.getNamedAttr("bytes_per_slab", b.getI64IntegerAttr(bytes))}));
+      {b.getNamedAttr("name", b.getStringAttr(counters.name)),
+       b.getNamedAttr("bytes", b.getI64IntegerAttr(count * 128)),
+       b.getNamedAttr("zeroed", b.getBoolAttr(true))}));
   return success();
 }
 
@@ -251,6 +285,8 @@ LogicalResult Entry::assignBuffers() {
       return kernel.emitOpError("expected a schedule; run "
                                 "monarch-select-schedule first");
     ScheduleAttr schedule = *kernel.getSchedule();
+    if (kernel.getBeside() && schedule.getRing() && failed(addRing(kernel)))
+      return failure();
     auto yield = cast<YieldOp>(kernel.getBody().front().getTerminator());
     SmallVector<Value> factors, scalars;
     for (Value v : kernel.getResults())
@@ -297,6 +333,9 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
     for (Value v : step.getResults())
       use(v);
   }
+  bool persistent = kernel.getBeside() && kernel.getSchedule()->getRing();
+  if (persistent)
+    used.insert({counters.name, counters});
   SmallVector<Type> types;
   SmallVector<Attribute> bound;
   for (auto &[name, buffer] : used) {
@@ -327,10 +366,13 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
   b.setInsertionPointToStart(body);
   if (failed(buildPrograms(kernel, function, b, slabPairs, buffers, args)))
     return failure();
-  out.push_back(b.getDictionaryAttr(
-      {b.getNamedAttr("kernel", b.getStringAttr(kernel.getName())),
-       b.getNamedAttr("arguments", b.getArrayAttr(bound)),
-       b.getNamedAttr("dynamic_frames", b.getBoolAttr(dynamicFrames))}));
+  SmallVector<NamedAttribute> launch = {
+      b.getNamedAttr("kernel", b.getStringAttr(kernel.getName())),
+      b.getNamedAttr("arguments", b.getArrayAttr(bound)),
+      b.getNamedAttr("dynamic_frames", b.getBoolAttr(dynamicFrames))};
+  if (persistent)
+    launch.push_back(b.getNamedAttr("persistent", b.getBoolAttr(true)));
+  out.push_back(b.getDictionaryAttr(launch));
   return success();
 }
 

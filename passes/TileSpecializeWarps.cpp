@@ -17,7 +17,8 @@ namespace monarch {
 namespace {
 
 /// Keys and values of tokens. Those of factors are copied by all threads
-/// (monarch-tile-pipeline): no tensor map describes a workspace.
+/// (monarch-tile-pipeline), unless they come through a ring: no tensor map
+/// describes any other workspace.
 bool wantsBulkCopy(tile::LoadOp load) {
   return tile::layoutOf(load.getType()).getKind() == "swizzled" &&
          !isFactor(load.getSource()) &&
@@ -61,15 +62,27 @@ private:
   LogicalResult nameBox(tile::LoadOp load, ArrayRef<int64_t> box);
   LogicalResult runTeams(tile::RoleOp role,
                          MutableArrayRef<tile::LoadOp> loads);
+  LogicalResult runRing(tile::RoleOp consumer,
+                        MutableArrayRef<tile::LoadOp> loads);
+  LogicalResult runReaders(tile::RoleOp teams);
+  void produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop,
+               Operation *scope);
+  void eachTurn(scf::ForOp loop, Operation *scope,
+                llvm::function_ref<void(Value, IRMapping &)> body);
+  void messenger(int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
+                 llvm::function_ref<void(Value, IRMapping &)> body);
+  int64_t producerRegisters() const;
+  int64_t consumerRegisters() const;
   void dealRegisters(tile::RoleOp role);
   void releaseReceived();
-  LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads);
+  LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads, int64_t stages);
   void copy(size_t i, tile::LoadOp load, Value turn, Value enable,
-            scf::ForOp loop, IRMapping &mapping);
+            Operation *scope, IRMapping &mapping);
   void acquire(size_t i, tile::LoadOp load, Block *where, Value turn);
   tile::RoleOp makeRole(StringRef kind, int64_t warps, int64_t first,
-                        int64_t registers) {
-    auto role = tile::RoleOp::create(b, loc, kind, warps, first, registers);
+                        int64_t registers, int64_t teams = 1) {
+    auto role = tile::RoleOp::create(b, loc, kind, warps, first, registers,
+                                     /*beside=*/false, teams);
     b.createBlock(&role.getBody());
     return role;
   }
@@ -113,7 +126,8 @@ LogicalResult Specializer::addBox(tile::LoadOp load,
                "expected rows along one axis for a bulk copy, got ")
            << load.getMapAttr();
   // One 128-byte swizzle atom is 64 channels wide.
-  box.push_back(64);
+  if (type.getRank() == 2)
+    box.push_back(64);
   return success();
 }
 
@@ -149,7 +163,16 @@ LogicalResult Specializer::nameBox(tile::LoadOp load, ArrayRef<int64_t> box) {
         return kernel.emitError("expected argument ")
                << number << " in this kernel's launch in " << planAttrName;
       SmallVector<Attribute> list(arguments.getValue());
-      list[number] = with(known, "box", b.getDenseI64ArrayAttr(box));
+      known = with(known, "box", b.getDenseI64ArrayAttr(box));
+      auto type = cast<MemRefType>(argument.getType());
+      if (isFactor(argument)) { // a loader knows the extents of tokens only
+        auto [strides, offset] = type.getStridesAndOffset();
+        known = with(known, "extents",
+                     b.getDenseI64ArrayAttr(type.getShape().drop_front()));
+        known = with(known, "strides",
+                     b.getDenseI64ArrayAttr(ArrayRef(strides).drop_front()));
+      }
+      list[number] = known;
       entry = with(launch, "arguments", b.getArrayAttr(list));
     }
     launches.push_back(entry);
@@ -160,30 +183,285 @@ LogicalResult Specializer::nameBox(tile::LoadOp load, ArrayRef<int64_t> box) {
 }
 
 /// A ring for every load.
-LogicalResult Specializer::allocate(MutableArrayRef<tile::LoadOp> loads) {
-  b.setInsertionPointToStart(programs.getBody());
+LogicalResult Specializer::allocate(MutableArrayRef<tile::LoadOp> loads,
+                                    int64_t stages) {
+  rings.clear();
+  boxes.clear();
+  auto role = loads.front()->getParentOfType<tile::RoleOp>();
+  b.setInsertionPointToStart(role ? role->getBlock() : programs.getBody());
   boxes.resize(loads.size());
   for (auto [load, box] : llvm::zip(loads, boxes)) {
+    // Columns are read from rows as they lie in memory.
+    auto type = cast<RankedTensorType>(load.getType());
+    tile::LayoutAttr layout = tile::layoutOf(type);
+    if (layout.getKind() == "columns")
+      type = RankedTensorType::get(
+          type.getShape(), type.getElementType(),
+          tile::LayoutAttr::get(b.getContext(), "shared", layout.getWarps()));
     rings.push_back(tile::AllocRingOp::create(
-        b, load.getLoc(),
-        tile::RingType::get(b.getContext(), schedule.getStages(),
-                            cast<RankedTensorType>(load.getType()))));
-    if (failed(addBox(load, box)) || failed(nameBox(load, box)))
+        b, load.getLoc(), tile::RingType::get(b.getContext(), stages, type)));
+    if (failed(addBox(load, box)) ||
+        (type.getRank() == 2 && failed(nameBox(load, box))))
       return failure();
   }
   return success();
 }
 
-/// Starts the copy of load i for a turn of `loop`, whose induction variable
-/// `mapping` knows.
+/// Starts the copy of load i for a turn of a loop in `scope`, whose induction
+/// variable `mapping` knows.
 void Specializer::copy(size_t i, tile::LoadOp load, Value turn, Value enable,
-                       scf::ForOp loop, IRMapping &mapping) {
+                       Operation *scope, IRMapping &mapping) {
   SmallVector<Value> indices;
   for (Value v : load.getIndices())
-    indices.push_back(remake(b, v, loop, mapping));
+    indices.push_back(remake(b, v, scope, mapping));
+  // Other programs read keys and values too, but the rows of a ring that are
+  // still to be read come before; those that have been read may go.
+  StringRef evict = schedule.getRing() ? "first" : "last";
   tile::CopyBulkOp::create(b, load.getLoc(), load.getSource(), indices,
                            rings[i], turn, enable, load.getMap(), boxes[i],
-                           /*evict=*/"last"); // other programs read it too
+                           evict);
+}
+
+/// Registers of an SM are dealt to warpgroups: 3 consumers at 160 and a
+/// producer at 32 are all 65536, 2 at 240 and one at 24 nearly.
+int64_t Specializer::producerRegisters() const {
+  int64_t consumers = schedule.getWarps() / 4;
+  return consumers == 3 ? 32 : consumers == 2 ? 24 : 0;
+}
+int64_t Specializer::consumerRegisters() const {
+  int64_t consumers = schedule.getWarps() / 4;
+  return consumers == 3 ? 160 : consumers == 2 ? 240 : 0;
+}
+
+/// The programs of a ring have five warpgroups, which start with 96 registers a
+/// thread: of 5 * 96, R's get 3 * 144 + 2 * 24, L's 4 * 112 + 32.
+constexpr int64_t ringConsumerRegisters = 144, ringProducerRegisters = 24;
+constexpr int64_t ringTeamRegisters = 112, ringReaderRegisters = 32;
+
+/// Makes the producer at the builder's place: it starts the copies of `loads`
+/// in turns as `loop` has them, or once. What it needs of `scope` is made anew.
+void Specializer::produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop,
+                          Operation *scope) {
+  OpBuilder::InsertionGuard guard(b);
+  Value zero;
+  if (!loop)
+    zero = arith::ConstantIndexOp::create(b, loc, 0);
+  makeRole("producer", 4, schedule.getWarps(), producerRegisters());
+  auto copies = [&](Value turn, IRMapping &mapping) {
+    for (auto [i, load] : llvm::enumerate(loads))
+      copy(i, load, turn, Value(), scope, mapping);
+  };
+  IRMapping none;
+  if (loop)
+    eachTurn(loop, scope, copies);
+  else
+    copies(zero, none);
+}
+
+/// A loop over the turns of `loop`, for another role. What `body` needs of
+/// `scope` is made anew.
+void Specializer::eachTurn(scf::ForOp loop, Operation *scope,
+                           llvm::function_ref<void(Value, IRMapping &)> body) {
+  IRMapping outside, inside;
+  auto bound = [&](Value v) { return remake(b, v, scope, outside); };
+  auto turns =
+      scf::ForOp::create(b, loc, bound(loop.getLowerBound()),
+                         bound(loop.getUpperBound()), bound(loop.getStep()));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(turns.getBody());
+  Value turn = turns.getInductionVar();
+  inside.map(loop.getInductionVar(), turn);
+  body(turn, inside);
+}
+
+/// A warp of the producer's does `body` for every turn of the consumers.
+void Specializer::messenger(int64_t warp, scf::ForOp loop,
+                            tile::RoleOp consumer,
+                            llvm::function_ref<void(Value, IRMapping &)> body) {
+  OpBuilder::InsertionGuard guard(b);
+  makeRole("producer", 1, warp, /*registers=*/0);
+  eachTurn(loop, consumer, body);
+}
+
+/// Writers of a ring: a producer beside them, one of whose warps starts the
+/// copies. Others wait for programs that read, and count for them, each of
+/// which takes a way to the L2 cache and back: consumers only exchange signals
+/// with them.
+LogicalResult Specializer::runRing(tile::RoleOp consumer,
+                                   MutableArrayRef<tile::LoadOp> loads) {
+  auto loop = dyn_cast<scf::ForOp>(loads.front()->getParentOp());
+  if (!loop || loop->getParentOp() != consumer || consumer.getFirst() ||
+      getConstantIntValue(loop.getLowerBound()) != 0 ||
+      getConstantIntValue(loop.getStep()) != 1)
+    return consumer.emitError("expected one loop over turns, from 0 by 1, in "
+                              "the first role");
+  if (failed(allocate(loads, schedule.getStages())))
+    return failure();
+  loc = consumer.getLoc();
+  b.setInsertionPoint(consumer);
+  // A turn's place in the ring is free when the one that was there so many
+  // turns before has been counted.
+  auto signalType = tile::SignalType::get(
+      b.getContext(),
+      llvm::PowerOf2Ceil(ceilDiv(schedule.getSlots(), schedule.getRing()) + 2));
+  auto newSignal = [&]() -> Value {
+    return tile::AllocSignalOp::create(b, loc, signalType);
+  };
+  auto counts = llvm::to_vector(loop.getBody()->getOps<tile::AwaitCountOp>());
+  auto adds = llvm::to_vector(loop.getBody()->getOps<tile::AddCountOp>());
+  if (counts.size() != 1 || adds.size() != 1)
+    return consumer.emitError("expected one wait and one count a turn");
+  tile::AwaitCountOp wait = counts.front();
+  tile::AddCountOp add = adds.front();
+  Value free = newSignal(), written = newSignal();
+  // All warps beside the consumers, as many as readers have.
+  makeRole("producer", 20 - schedule.getWarps(), schedule.getWarps(),
+           ringProducerRegisters);
+  messenger(0, loop, consumer, [&](Value turn, IRMapping &mapping) {
+    for (auto [i, load] : llvm::enumerate(loads))
+      copy(i, load, turn, Value(), consumer, mapping);
+  });
+  messenger(1, loop, consumer, [&](Value turn, IRMapping &mapping) {
+    tile::AwaitCountOp::create(b, loc, wait.getCounters(),
+                               remake(b, wait.getIndex(), consumer, mapping),
+                               remake(b, wait.getLeast(), consumer, mapping));
+    tile::RaiseOp::create(b, loc, free, turn, Value());
+  });
+  messenger(2, loop, consumer, [&](Value turn, IRMapping &mapping) {
+    tile::AwaitSignalOp::create(b, loc, written, turn);
+    tile::AddCountOp::create(b, loc, add.getCounters(),
+                             remake(b, add.getIndex(), consumer, mapping));
+  });
+  b.setInsertionPoint(wait);
+  tile::AwaitSignalOp::create(b, loc, free, loop.getInductionVar());
+  wait.erase();
+  b.setInsertionPoint(add);
+  tile::RaiseOp::create(b, loc, written, loop.getInductionVar(), Value());
+  add.erase();
+  consumer.setRegisters(ringConsumerRegisters);
+  for (auto [i, load] : llvm::enumerate(loads)) {
+    acquire(i, load, loop.getBody(), loop.getInductionVar());
+    load.erase();
+  }
+  for (auto role : kernel.getOps<scf::ForallOp>()) {
+    tile::RoleOp teams;
+    role.walk([&](tile::RoleOp other) {
+      if (other.getTeams() > 1)
+        teams = other;
+    });
+    if (!teams || failed(runReaders(teams)))
+      return consumer.emitError("expected teams that read the ring");
+  }
+  return success();
+}
+
+/// Readers of a ring: teams, and beside them warps of which one thread each
+/// starts the copies for two teams, when other programs have written, and
+/// another's counts when they have come: it takes as long as a tile until a
+/// count has been made. Tile t of team i is turn t * teams + i of its rings.
+LogicalResult Specializer::runReaders(tile::RoleOp role) {
+  auto beside = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
+  tile::AwaitCountOp wait;
+  tile::AddCountOp add;
+  role.walk([&](tile::AwaitCountOp op) { wait = op; });
+  role.walk([&](tile::AddCountOp op) { add = op; });
+  auto loop = wait ? dyn_cast<scf::ForOp>(wait->getParentOp()) : scf::ForOp();
+  auto slabs = loop ? dyn_cast<scf::ForOp>(loop->getParentOp()) : scf::ForOp();
+  auto step = loop ? getConstantIntValue(loop.getStep()) : std::nullopt;
+  auto end = loop ? getConstantIntValue(loop.getUpperBound()) : std::nullopt;
+  if (!beside || !add || !slabs || slabs->getParentOp() != role || !step ||
+      !end || *end % *step || schedule.getWarps() != 12 ||
+      role.getTeams() != 4 || role.getWarps() != 4 ||
+      getConstantIntValue(loop.getLowerBound()) != 0 ||
+      getConstantIntValue(slabs.getLowerBound()) != 0 ||
+      getConstantIntValue(slabs.getStep()) != 1)
+    return role.emitError("expected a wait and a count in a loop over whole "
+                          "tiles in a loop over slabs");
+  SmallVector<tile::LoadOp> loads(loop.getBody()->getOps<tile::LoadOp>());
+  int64_t teams = role.getTeams(), perSlab = *end / *step;
+  if (failed(allocate(loads, teams * beside.getStages())))
+    return failure();
+  loc = role.getLoc();
+  auto number = [&](int64_t v) -> Value {
+    return arith::ConstantIndexOp::create(b, loc, v);
+  };
+  auto plus = [&](Value x, Value y) -> Value {
+    return arith::AddIOp::create(b, loc, x, y);
+  };
+  auto times = [&](Value x, int64_t y) -> Value {
+    return arith::MulIOp::create(b, loc, x, number(y));
+  };
+  Value team = role.getBody().front().getArgument(0);
+
+  b.setInsertionPoint(role);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    makeRole("producer", teams, role.getFirst() + teams * role.getWarps(),
+             ringReaderRegisters);
+    // For every tile, with the loops' variables there.
+    auto eachTile = [&](llvm::function_ref<void(Value, IRMapping &)> body) {
+      IRMapping outside, mapping;
+      Value tiles =
+          times(remake(b, slabs.getUpperBound(), role, outside), perSlab);
+      auto turns = scf::ForOp::create(b, loc, number(0), tiles, number(1));
+      OpBuilder::InsertionGuard inside(b);
+      b.setInsertionPointToStart(turns.getBody());
+      Value tile = turns.getInductionVar(), per = number(perSlab);
+      mapping.map(slabs.getInductionVar(),
+                  arith::DivUIOp::create(b, loc, tile, per).getResult());
+      mapping.map(loop.getInductionVar(),
+                  times(arith::RemUIOp::create(b, loc, tile, per), *step));
+      body(tile, mapping);
+    };
+    OpBuilder::InsertPoint both = b.saveInsertionPoint();
+    int64_t copiers = 2, each = teams / copiers;
+    tile::RoleOp copier = makeRole("producer", 1, 0, /*registers=*/0, copiers);
+    Value which = copier.getBody().addArgument(b.getIndexType(), loc);
+    eachTile([&](Value tile, IRMapping &mapping) {
+      tile::AwaitCountOp::create(b, loc, wait.getCounters(),
+                                 remake(b, wait.getIndex(), role, mapping),
+                                 remake(b, wait.getLeast(), role, mapping));
+      // Both teams' keys before their values: places are given back in this
+      // order.
+      for (auto [x, load] : llvm::enumerate(loads))
+        for (int64_t i = 0; i < each; ++i) {
+          IRMapping ofTeam;
+          for (Value iv : {slabs.getInductionVar(), loop.getInductionVar()})
+            ofTeam.map(iv, mapping.lookup(iv));
+          Value its = plus(times(which, each), number(i));
+          ofTeam.map(team, its);
+          copy(x, load, plus(times(tile, teams), its), Value(), role, ofTeam);
+        }
+    });
+    b.restoreInsertionPoint(both);
+    makeRole("producer", 1, copiers, /*registers=*/0);
+    eachTile([&](Value tile, IRMapping &mapping) {
+      for (int64_t i = 0; i < teams; ++i) {
+        Value turn = plus(times(tile, teams), number(i));
+        for (Value ring : rings) {
+          tile::AcquireOp::create(
+              b, loc, cast<tile::RingType>(ring.getType()).getTile(), ring,
+              turn);
+          tile::ReleaseOp::create(b, loc, ring, turn);
+        }
+      }
+      tile::AddCountOp::create(b, loc, add.getCounters(),
+                               remake(b, add.getIndex(), role, mapping));
+    });
+  }
+  b.setInsertionPointToStart(loop.getBody());
+  Value inSlab =
+      arith::DivUIOp::create(b, loc, loop.getInductionVar(), number(*step));
+  Value tile = plus(times(slabs.getInductionVar(), perSlab), inSlab);
+  Value turn = plus(times(tile, teams), team);
+  for (auto [i, load] : llvm::enumerate(loads)) {
+    acquire(i, load, loop.getBody(), turn);
+    load.erase();
+  }
+  wait.erase();
+  add.erase();
+  role.setRegisters(ringTeamRegisters);
+  return success();
 }
 
 /// The first and last op in `where` that use one of `values`.
@@ -205,9 +483,15 @@ void Specializer::acquire(size_t i, tile::LoadOp load, Block *where,
                           Value turn) {
   auto [first, last] = usersIn(where, load.getResult());
   b.setInsertionPoint(first);
-  load.replaceAllUsesWith(
-      tile::AcquireOp::create(b, load.getLoc(), load.getType(), rings[i], turn)
-          .getResult());
+  Type type = cast<tile::RingType>(rings[i].getType()).getTile();
+  Value v = tile::AcquireOp::create(b, load.getLoc(), type, rings[i], turn);
+  if (type != load.getType()) {
+    auto read =
+        tile::ConvertLayoutOp::create(b, load.getLoc(), load.getType(), v);
+    v = read;
+    last = read;
+  }
+  load.replaceAllUsesWith(v);
   b.setInsertionPointAfter(last);
   tile::ReleaseOp::create(b, load.getLoc(), rings[i], turn);
 }
@@ -268,7 +552,7 @@ LogicalResult Specializer::runTeams(tile::RoleOp role,
     return role.emitError("expected one loop over turns, from 0 by 1, teams of "
                           "whole warpgroups, and a multiple of ")
            << teams << " stages";
-  if (failed(allocate(loads)))
+  if (failed(allocate(loads, stages)))
     return failure();
   // What differs between teams: the first turn.
   b.setInsertionPointToStart(&role.getBody().front());
@@ -340,43 +624,24 @@ LogicalResult Specializer::run() {
     if (load->getBlock() != turns)
       return load.emitOpError("expected all swizzled tiles in one loop");
   if (auto role = loads.front()->getParentOfType<tile::RoleOp>())
-    return runTeams(role, loads);
+    return schedule.getRing() ? runRing(role, loads) : runTeams(role, loads);
   if (loop && (loop->getBlock() != body ||
                getConstantIntValue(loop.getLowerBound()) != 0 ||
                getConstantIntValue(loop.getStep()) != 1))
     return loop.emitError("expected one loop over key tiles, from 0 by 1");
-  if (failed(allocate(loads)))
+  if (failed(allocate(loads, schedule.getStages())))
     return failure();
   loc = programs.getLoc();
   Value zero = arith::ConstantIndexOp::create(b, loc, 0);
-
-  // Registers of an SM are dealt to warpgroups: 3 consumers at 160 and a
-  // producer at 32 are all 65536, 2 at 240 and one at 24 nearly.
-  int64_t warps = schedule.getWarps(), consumers = warps / 4;
-  int64_t producerRegisters = consumers == 3 ? 32 : consumers == 2 ? 24 : 0;
-  int64_t consumerRegisters = consumers == 3 ? 160 : consumers == 2 ? 240 : 0;
-
   SmallVector<Operation *> work;
   for (Operation &op : body->without_terminator())
     if (!isa<tile::AllocRingOp>(op) && !isScalar(&op))
       work.push_back(&op);
   b.setInsertionPoint(body->getTerminator());
-  makeRole("producer", 4, warps, producerRegisters);
-  {
-    IRMapping mapping;
-    Value turn = zero;
-    if (loop) {
-      auto copies = scf::ForOp::create(b, loc, loop.getLowerBound(),
-                                       loop.getUpperBound(), loop.getStep());
-      b.setInsertionPointToStart(copies.getBody());
-      turn = copies.getInductionVar();
-      mapping.map(loop.getInductionVar(), turn);
-    }
-    for (auto [i, load] : llvm::enumerate(loads))
-      copy(i, load, turn, Value(), loop, mapping);
-  }
+  produce(loads, loop, loop);
   b.setInsertionPoint(body->getTerminator());
-  tile::RoleOp consumer = makeRole("consumer", warps, 0, consumerRegisters);
+  tile::RoleOp consumer =
+      makeRole("consumer", schedule.getWarps(), 0, consumerRegisters());
   for (Operation *op : work)
     op->moveBefore(&consumer.getBody().front(),
                    consumer.getBody().front().end());

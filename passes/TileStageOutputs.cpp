@@ -31,6 +31,30 @@ struct TileStageOutputs
     return columns == dest.getShape().back();
   }
 
+  /// A signal that follows copies out comes when they are complete: in the next
+  /// turn, and there before it waits for anything of other programs, which may
+  /// wait for this.
+  static void raiseLater(tile::RaiseOp raise, Operation *firstStore) {
+    auto loop = cast<scf::ForOp>(raise->getParentOp());
+    Location loc = raise.getLoc();
+    OpBuilder b(firstStore);
+    for (auto wait : loop.getBody()->getOps<tile::AwaitSignalOp>()) {
+      b.setInsertionPoint(wait);
+      break;
+    }
+    auto raiseBefore = [&](Value turn) {
+      tile::AwaitOutOp::create(b, loc, 0, /*complete=*/true);
+      Value before = arith::SubIOp::create(b, loc, turn, loop.getStep());
+      Value any = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, turn,
+                                        loop.getLowerBound());
+      tile::RaiseOp::create(b, loc, raise.getSignal(), before, any);
+    };
+    raiseBefore(loop.getInductionVar());
+    b.setInsertionPointAfter(loop);
+    raiseBefore(loop.getUpperBound());
+    raise.erase();
+  }
+
   void runOnRole(tile::RoleOp role) {
     auto programs = role->getParentOfType<scf::ForallOp>();
     llvm::MapVector<std::pair<Block *, Value>, Stores> outputs;
@@ -43,6 +67,14 @@ struct TileStageOutputs
     if (outputs.empty() || !programs)
       return;
     OpBuilder b(role);
+    // Others wait for a turn's copies out.
+    tile::RaiseOp raise;
+    for (auto op : outputs.front().first.first->getOps<tile::RaiseOp>())
+      raise = op;
+    Operation *firstStore = outputs.front().second.front();
+    bool isAwaited = static_cast<bool>(raise);
+    if (isAwaited)
+      raiseLater(raise, firstStore);
     for (auto &[where, stores] : outputs) {
       tile::StoreOp first = stores.front(), last = stores.back();
       Location loc = first.getLoc();
@@ -53,16 +85,19 @@ struct TileStageOutputs
       auto tileType =
           RankedTensorType::get({value.getDimSize(0), dest.getShape().back()},
                                 dest.getElementType(), layout);
-      b.setInsertionPointToStart(programs.getBody());
+      b.setInsertionPointToStart(&role.getBody().front());
       Value ring = tile::AllocRingOp::create(
           b, loc, tile::RingType::get(&getContext(), 1, tileType));
       // Copies out end in order: all but this one's own may be under way.
       b.setInsertionPoint(first);
-      tile::AwaitOutOp::create(b, loc, outputs.size() - 1);
+      if (!isAwaited)
+        tile::AwaitOutOp::create(b, loc, outputs.size() - 1,
+                                 /*complete=*/false);
       b.setInsertionPointAfter(last);
       tile::CopyOutOp::create(b, loc, ring, last.getDest(), last.getIndices(),
                               last.getLimit(), last.getMap(),
-                              last.getInBounds(), /*evict=*/"first");
+                              last.getInBounds(),
+                              /*evict=*/isAwaited ? "last" : "first");
       for (tile::StoreOp store : stores) {
         b.setInsertionPoint(store);
         tile::StageOp::create(b, loc, store.getValue(), ring,
@@ -71,8 +106,10 @@ struct TileStageOutputs
       }
       ++staged;
     }
+    if (isAwaited)
+      return;
     b.setInsertionPointToEnd(&role.getBody().front());
-    tile::AwaitOutOp::create(b, role.getLoc(), 0);
+    tile::AwaitOutOp::create(b, role.getLoc(), 0, /*complete=*/false);
   }
 
   void runOnOperation() override {

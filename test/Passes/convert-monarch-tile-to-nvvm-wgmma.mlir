@@ -8,11 +8,11 @@
 #acc = #monarch_tile.layout<acc, warps = 4>
 
 // The key's tensor map follows its pointer; a producer warpgroup beside the
-// consumers' four warps. 2 stages of 2 halves of 32 rows of 128 bytes, then two
-// barriers a stage.
+// consumers' four warps. 2 stages of 2 halves of 32 rows of 128 bytes, then 256
+// bytes of barriers.
 // CHECK-LABEL: llvm.func @kernel
 // CHECK-SAME: %[[KEY:.+]]: !llvm.ptr<1>, %[[MAP:.+]]: !llvm.ptr {llvm.align = 64 : i64, llvm.byval = !llvm.array<128 x i8>, nvvm.grid_constant}, %
-// CHECK-SAME: monarch.shared_bytes = 17408 : i64
+// CHECK-SAME: monarch.shared_bytes = 16640 : i64
 // CHECK-SAME: nvvm.reqntid = array<i32: 256, 1, 1>
 func.func @kernel(%q: memref<1x1x1x64x1x128xbf16>, %k: memref<1x1x4x20x1x128xbf16>, %m: memref<?x64x1x1x64xbf16>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {

@@ -1,4 +1,5 @@
 // RUN: monarchc --grid=3,15,52 --heads=2 --target=sm_90a --emit=fused | FileCheck %s
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=RING
 // RUN: monarch-opt %s --monarch-fuse-exchange --split-input-file --verify-diagnostics | FileCheck %s --check-prefix=APART
 
 // The two steps of a cluster are one kernel; nothing of aL, y and cL leaves it.
@@ -9,6 +10,13 @@
 // CHECK-NEXT: monarch.yield %[[L]]
 // CHECK-NEXT: } -> tensor<1x2340x2x128xbf16>
 // CHECK-NEXT: return %[[O]]
+
+// Nor does it where they go through a ring.
+// RING: func.func @attention
+// RING-NEXT: monarch.kernel "attention" schedule <kind = "wgmma", {{.*}}, ring = 85, slots = 288> beside <kind = "wgmma", {{.*}}, ring = 47, slots = 288> {
+// RING-NEXT: monarch.r_step
+// RING-NEXT: monarch.l_step
+// RING-NEXT: monarch.yield
 
 #r = #monarch.schedule<kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 2, chunk = 64, element = bf16>
 #l = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 32, warps = 1, stages = 3, chunk = 128, element = bf16>

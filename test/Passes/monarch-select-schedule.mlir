@@ -2,10 +2,14 @@
 // RUN: monarchc --workload=wan-480p-95 --target=host --emit=fused | FileCheck %s --check-prefix=HOST
 // RUN: monarchc --workload=wan-480p-95 --target=sm_80 --emit=fused | FileCheck %s --check-prefix=SM80
 // RUN: monarchc --workload=wan-480p-95 --target=sm_89 --emit=fused | FileCheck %s --check-prefix=SM89
-// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=SM90
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.ring=0 --emit=fused | FileCheck %s --check-prefix=SM90
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=RING
+// RUN: monarchc --workload=wan-14b-720p-97 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=RING14
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.ring=77,r_step.slots=224 --emit=fused | FileCheck %s --check-prefix=DEALT
+// RUN: monarchc --grid=3,45,80 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=SHORT
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDE
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --schedule=l_step.kind=mma_sync --emit=fused | FileCheck %s --check-prefix=SYNC
-// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=l_step.kind=wgmma --emit=fused | FileCheck %s --check-prefix=FEWER
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.ring=0,l_step.kind=wgmma --emit=fused | FileCheck %s --check-prefix=FEWER
 // RUN: monarchc --workload=vmonarch-480p --iterations=1 --recompute-frames=0 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=LONG
 // RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=CLUSTER
 // RUN: monarchc --workload=self-forcing-480p-step-90 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=STEP
@@ -15,8 +19,8 @@
 // RUN: monarchc --grid=3,4,128 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=COLUMNS
 // RUN: monarchc --grid=3,4,256 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDEST
 // RUN: monarchc --grid=3,8,12 --tile=3,8,12 --blocks=f,hw --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=AXES
-// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=REMARK
-// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.stages=3,l_step.columns=16 --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=ASKED
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.ring=0 --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=REMARK
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.ring=0,r_step.stages=3,l_step.columns=16 --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=ASKED
 // RUN: monarchc --workload=wan-480p-95 --target=sm_90a --schedule=r_step.kind=mma_sync --emit=fused | FileCheck %s --check-prefix=KIND
 // RUN: monarch-opt %s --monarch-select-schedule --verify-diagnostics --split-input-file
 
@@ -31,6 +35,18 @@
 // Hopper: wgmma and TMA, three consumer warpgroups of 64 rows.
 // SM90: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16>
 // SM90: kernel "l_step" schedule <kind = "mma_sync", rows = 48, columns = 32, warps = 3, stages = 3,
+
+// Between 33 and 64 rows in a block a pair's outputs fit a warpgroup: 47 programs
+// hold a slab's 187 pairs, the others deal its keys.
+// RING: remark: kernel r_step: wgmma 192 x 80 tiles, 12 warps, 2 stages: rows go to the l_step through a ring in L2, 85 programs beside its 47
+// RING: remark: kernel l_step: wgmma 64 x 32 tiles, 4 warps, 2 stages: rows come from the r_step through a ring in L2, a pair a warpgroup
+// RING: kernel "attention" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 85, slots = 288>
+// RING-SAME: beside <kind = "wgmma", rows = 64, columns = 32, warps = 4, stages = 2, chunk = 128, element = bf16, ring = 47, slots = 288>
+// RING14: kernel "attention" schedule <{{.*}}, ring = 85, slots = 288> beside <{{.*}}, ring = 47, slots = 288>
+// DEALT: kernel "attention" schedule <{{.*}}, ring = 77, slots = 224> beside <{{.*}}, ring = 47, slots = 224>
+// Too few keys to fill and drain a ring.
+// SHORT: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80,
+// SHORT-NOT: ring
 
 // b2 = 80 still fits three warpgroups; b1 = 135: so many rows share their keys
 // that L is on wgmma too.
@@ -52,7 +68,7 @@
 // Keys along two axes are no box for TMA.
 // AXES: kernel "r_step" schedule <kind = "mma_sync",
 
-// REMARK: remark: kernel r_step: wgmma 192 x 80 tiles, 12 warps, 2 stages: a row of scores fits one tile, rows packed over (a,j)
+// REMARK: remark: kernel r_step: wgmma 192 x 80 tiles, 12 warps, 2 stages: a row of scores fits one tile, rows packed over (a,j); ring as asked
 // REMARK: remark: kernel l_step: mma_sync 48 x 32 tiles, 3 warps, 3 stages: keys flattened over key tile and row
 
 // Up to 32 rows in a block, R and L work in clusters: 16 members hold 32 rows a

@@ -3,6 +3,7 @@
 // RUN:   | monarch-opt --monarch-tile-softmax | FileCheck %s --check-prefix=WIDE
 // RUN: monarchc --grid=4,20,20 --tile=4,20,20 --blocks=f,hw --heads=2 --head-dim=64 --target=sm_89 --emit=fused \
 // RUN:   | monarch-opt --monarch-tile-softmax | FileCheck %s --check-prefix=ONLINE
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.ring=77,r_step.slots=224 --emit=tiled | FileCheck %s --check-prefix=RING
 
 // The launches of the entry function, and the memory they share.
 // CHECK: monarch.plan = {
@@ -44,3 +45,42 @@
 // ONLINE: arith.mulf %[[GROWN]], %[[SUM]]
 // ONLINE: arith.mulf %[[ALPHA]], %[[SUM]]
 // ONLINE: monarch_tile.dot {{.*}} acc
+
+// RING: #[[KEY:.+]] = affine_map<(d0, d1, d2) -> (d0 * 12 + d1 + d2)>
+// R and L of a ring are one kernel: 77 programs write, 47 read. The ring is one
+// workspace for all slabs, with counters for its groups of 32 keys.
+// RING: launches = [{arguments = [{{.*}}{buffer = "counters", offset = 0 : i64}], dynamic_frames = false, kernel = "attention", persistent = true}]
+// RING-SAME: workspaces = [{bytes = 22020096 : i64, name = "ws0"}, {bytes = 172032 : i64, name = "ws1"}, {bytes = 1792 : i64, name = "counters", zeroed = true}]
+// RING: func.func @attention
+// RING: scf.forall (%[[P:.+]]) in (124) {
+// RING: arith.cmpi slt, %[[P]], %c77
+// RING: scf.if
+// A writer's keys are every 77th of 960 a slab; each of 36 writers has 13 of a
+// slab's, one after another, the rest 12.
+// RING: monarch_tile.role "consumer" warps 12 from 0
+// RING: scf.for %[[T:.+]] = %c0 {{.*}} iter_args(%{{.*}} = %{{.*}}) -> (tensor<192x128xbf16>) {
+// RING: %[[N:.+]] = affine.apply #{{.*}}(%[[T]], %[[P]])
+// RING: %[[IN:.+]] = arith.remui %[[N]], %c960
+// RING: %[[TH:.+]] = arith.divui %[[IN]], %c77
+// RING: %[[W:.+]] = arith.remui %[[IN]], %c77
+// RING: %[[MORE:.+]] = arith.minsi %[[W]], %c36
+// RING: affine.apply #[[KEY]](%[[W]], %[[MORE]], %[[TH]])
+// Query rows are read when k changes.
+// RING: scf.if {{.*}} -> (tensor<192x128xbf16>) {
+// RING-NEXT: affine.apply
+// RING-NEXT: monarch_tile.load
+// A place is free when all 47 readers have read what was there before.
+// RING: monarch_tile.dot {{.*}} transposed_rhs
+// RING: %[[SLOT:.+]] = arith.remui %[[N]], %c224
+// RING: %[[USES:.+]] = arith.divui %[[N]], %c224
+// RING: %[[LEAST:.+]] = arith.muli %[[USES]], %c47
+// RING: monarch_tile.await_count %[[COUNTS:.+]][%{{.*}}] least %[[LEAST]] : memref<14xi32, strided<[32]>>
+// RING: monarch_tile.store {{.*}}[%c0, %c0, %[[SLOT]]]
+// RING: monarch_tile.add_count %[[COUNTS]]
+// A reader's four warpgroups have a pair each.
+// RING: monarch_tile.role beside "consumer" warps 4 from 0 registers 0 teams 4 {
+// RING-NEXT: ^bb0(%[[TEAM:.+]]: index):
+// RING: scf.for {{.*}} = %c0 to %c960 step %c32 iter_args
+// RING: monarch_tile.await_count %[[COUNTS]]
+// RING-COUNT-3: monarch_tile.load
+// RING: monarch_tile.add_count %[[COUNTS]]

@@ -1,6 +1,7 @@
 // RUN: monarch-opt %s --monarch-tile-specialize-warps --split-input-file --verify-diagnostics | FileCheck %s
 // RUN: monarchc --grid=3,4,40 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PLAN
 // RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=TEAMS
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PERSISTENT
 
 // The launch plan learns the box of each tensor map: frame, row, token, head, channel.
 // PLAN: {box = array<i64: 1, 1, 40, 1, 64>, buffer = "key", offset = 0 : i64}, {box = array<i64: 1, 1, 40, 1, 64>, buffer = "value", offset = 0 : i64}
@@ -19,10 +20,47 @@
 // TEAMS: monarch_tile.copy_bulk {{.*}} to %[[K]][%[[NEXT]]] if
 // TEAMS: monarch_tile.role "consumer" warps 4 from 4 registers 104 {
 // TEAMS: scf.for {{.*}} = %c1{{.*}} to %{{.*}} step %c2
-// TEAMS: monarch_tile.role "consumer" warps 8 from 8 registers 152 {
+// TEAMS: monarch_tile.role beside "consumer" warps 8 from 8 registers 152 {
 // TEAMS: monarch_tile.receive %[[X]][%[[R:.+]]] limit
 // TEAMS: monarch_tile.dot {{.*}} transposed_rhs {groups = 8 : i64}
 // TEAMS: monarch_tile.release %[[X]][%[[R]]] : !monarch_tile.exchange
+
+// A ring. Beside a writer's consumers three threads: one starts copies, one waits
+// for readers, one counts for them; consumers exchange signals with the others.
+// PERSISTENT: {box = array<i64: 1, 32, 1, 64>, buffer = "ws0", extents = array<i64: 24, 288, 8, 128>, offset = 0 : i64, strides = array<i64: 589824, 2048, 128, 1>}
+// PERSISTENT: %[[FREE:.+]] = monarch_tile.alloc_signal : <8>
+// PERSISTENT-NEXT: %[[WRITTEN:.+]] = monarch_tile.alloc_signal : <8>
+// PERSISTENT-NEXT: monarch_tile.role "producer" warps 8 from 12 registers 24 {
+// PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 {
+// PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} {evict = "first"
+// PERSISTENT: monarch_tile.role "producer" warps 1 from 1 registers 0 {
+// PERSISTENT: scf.for %[[T:.+]] =
+// PERSISTENT: monarch_tile.await_count
+// PERSISTENT-NEXT: monarch_tile.raise %[[FREE]][%[[T]]]
+// PERSISTENT: monarch_tile.role "producer" warps 1 from 2 registers 0 {
+// PERSISTENT: scf.for %[[T:.+]] =
+// PERSISTENT: monarch_tile.await_signal %[[WRITTEN]][%[[T]]]
+// PERSISTENT: monarch_tile.add_count
+// PERSISTENT: monarch_tile.role "consumer" warps 12 from 0 registers 144 {
+// PERSISTENT-NOT: _count
+// PERSISTENT: monarch_tile.await_signal %[[FREE]][
+// PERSISTENT-NOT: _count
+// Beside a reader's four teams two threads start copies, each for two teams, and
+// one counts what has come. Rows of the ring are read once.
+// PERSISTENT: monarch_tile.alloc_ring : <8, tensor<32x128xbf16, #swizzled{{.*}}>>
+// PERSISTENT: monarch_tile.role "producer" warps 4 from 16 registers 32 {
+// PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+// PERSISTENT: monarch_tile.await_count
+// PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} box [1, 32, 1, 64] to %[[K:.+]][{{.*}} {evict = "first"
+// PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} box [1, 32, 1] to %[[B:.+]][{{.*}} {evict = "first"
+// PERSISTENT: monarch_tile.role "producer" warps 1 from 2 registers 0 {
+// PERSISTENT: monarch_tile.acquire %[[K]][
+// PERSISTENT-NEXT: monarch_tile.release %[[K]][
+// PERSISTENT: monarch_tile.add_count
+// PERSISTENT: monarch_tile.role beside "consumer" warps 4 from 0 registers 112 teams 4 {
+// PERSISTENT-NOT: _count
+// PERSISTENT: monarch_tile.acquire %[[K]][
+// PERSISTENT-NOT: _count
 
 #key = affine_map<(d0, d1, d2) -> (0, d0, d1, d2, 0)>
 #row = affine_map<(d0, d1) -> (0, d0, 0, d1, 0)>

@@ -83,7 +83,10 @@ def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
     operands and of the intermediates; accumulation is f32 always. `cluster`
     (default 1) is how many programs work together in a cluster of blocks and
     hand each other their rows (Hopper); with kind `wgmma` its warpgroups then
-    take turns at 64 rows, with no producer beside them.
+    take turns at 64 rows, with no producer beside them. `ring` (default 0, for
+    none) is how many programs of a persistent kernel run this step, beside
+    those that run the other: R's hand L's their rows through a ring of `slots`
+    keys in the L2 cache, and stay until all slabs are done.
 
     ```mlir
     #monarch.schedule<kind = "mma_sync", rows = 128, columns = 56, warps = 4, stages = 3, chunk = 32, element = bf16>
@@ -92,7 +95,9 @@ def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
   let parameters = (ins StringRefParameter<>:$kind, "int64_t":$rows,
                     "int64_t":$columns, "int64_t":$warps, "int64_t":$stages,
                     "int64_t":$chunk, "::mlir::Type":$element,
-                    DefaultValuedParameter<"int64_t", "1">:$cluster);
+                    DefaultValuedParameter<"int64_t", "1">:$cluster,
+                    DefaultValuedParameter<"int64_t", "0">:$ring,
+                    DefaultValuedParameter<"int64_t", "0">:$slots);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }

@@ -89,6 +89,17 @@ def Tile_ExchangeType : TypeDef<Tile_Dialect, "Exchange"> {
   let genVerifyDecl = 1;
 }
 
+def Tile_SignalType : TypeDef<Tile_Dialect, "Signal"> {
+  let mnemonic = "signal";
+  let summary = "turns that some warps of a program have come to, for others";
+  let description = [{
+    Those that raise it are less than `stages` turns ahead of those that await
+    it.
+  }];
+  let parameters = (ins "int64_t":$stages);
+  let assemblyFormat = "`<` $stages `>`";
+}
+
 class Tile_Op<string mnemonic, list<Trait> traits = []>
     : Op<Tile_Dialect, mnemonic, traits>;
 
@@ -249,23 +260,59 @@ def Tile_ReceiveOp : Tile_Op<"receive"> {
   let hasVerifier = 1;
 }
 
-def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator, NoRegionArguments]> {
+def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator]> {
   let summary = "what some of a program's warps do";
   let description = [{
     `warps` warps of a program, numbered from `first`, take a role of their own:
     `consumer`, which computes and holds the rows of its tiles, or `producer`,
-    one warpgroup of which one thread starts the copies. `registers` is what
+    one warpgroup of which one thread starts the copies; roles inside it are for
+    warps of its own, one thread each. `registers` is what
     each thread of the role gets of the multiprocessor's registers, 0 to leave
     them as they are at launch. Roles run side by side and meet at their rings
-    and exchanges only.
+    and exchanges only. With `teams` that many of them, numbered by the block's
+    argument, do the same side by side, `warps` each, and meet nowhere. `beside` marks those that the kernel's second schedule
+    is for. Roles in the two branches of an `scf.if` are for different programs,
+    which use the same warps and the same shared memory.
   }];
   let arguments = (ins StrAttr:$kind, I64Attr:$warps, I64Attr:$first,
-      I64Attr:$registers);
+      I64Attr:$registers, UnitAttr:$beside,
+      DefaultValuedAttr<I64Attr, "1">:$teams);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    $kind `warps` $warps `from` $first `registers` $registers $body attr-dict
+    (`beside` $beside^)? $kind `warps` $warps `from` $first
+    `registers` $registers (`teams` $teams^)? $body attr-dict
   }];
   let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Programs of a persistent kernel
+//===----------------------------------------------------------------------===//
+
+def Tile_AwaitCountOp : Tile_Op<"await_count"> {
+  let summary = "wait for other programs to have counted so far";
+  let description = [{
+    Waits until counter `index` is at least `least`. What was written before the
+    counts by `monarch_tile.add_count` that made it so can be read. Programs
+    that wait for each other are resident together (docs/abi.md), and a wait
+    that takes seconds stops the kernel with an error instead of hanging. At
+    `mapped` a producer waits for a role's warps.
+  }];
+  let arguments = (ins MemRefOf<[I32]>:$counters, Index:$index, Index:$least);
+  let assemblyFormat = [{
+    $counters `[` $index `]` `least` $least attr-dict `:` type($counters)
+  }];
+}
+
+def Tile_AddCountOp : Tile_Op<"add_count"> {
+  let summary = "count for other programs, after all that came before";
+  let description = [{
+    Adds one to counter `index` when all warps of the role have done what comes
+    before, and their writes are visible to other programs. At `mapped` a
+    producer counts for them.
+  }];
+  let arguments = (ins MemRefOf<[I32]>:$counters, Index:$index);
+  let assemblyFormat = "$counters `[` $index `]` attr-dict `:` type($counters)";
 }
 
 //===----------------------------------------------------------------------===//
@@ -330,8 +377,9 @@ def Tile_CopyBulkOp : Tile_Op<"copy_bulk", [AttrSizedOperandSegments]> {
     copy; does neither when `enable` is false. In a role of consumers one thread
     does. Turn t uses stage t mod stages. The box starts at `map(indices..., 0)`
     and has the extents `box`, one for each index of the source but the first
-    (the batch), channels last; what lies outside the source becomes zero. The
-    source reaches the kernel as a tensor map as well (docs/abi.md). `evict` is
+    (the batch or slab), channels last; what lies outside the source becomes
+    zero. The source reaches the kernel as a tensor map as well (docs/abi.md),
+    but for tiles of rank 1, which are one piece of memory. `evict` is
     when the L2 cache should let go of it: `normal`, `first` or `last`.
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
@@ -403,8 +451,36 @@ def Tile_CopyOutOp : Tile_Op<"copy_out", [AttrSizedOperandSegments]> {
 
 def Tile_AwaitOutOp : Tile_Op<"await_out"> {
   let summary = "wait until at most `pending` copies out still read their stage";
-  let arguments = (ins I64Attr:$pending);
-  let assemblyFormat = "`pending` $pending attr-dict";
+  let description = [{
+    With `complete`, until at most so many have not been written whole.
+  }];
+  let arguments = (ins I64Attr:$pending, UnitAttr:$complete);
+  let assemblyFormat = "`pending` $pending (`complete` $complete^)? attr-dict";
+}
+
+def Tile_AllocSignalOp : Tile_Op<"alloc_signal"> {
+  let summary = "a signal between roles of a program";
+  let results = (outs Tile_SignalType:$signal);
+  let assemblyFormat = "attr-dict `:` type($signal)";
+}
+
+def Tile_RaiseOp : Tile_Op<"raise"> {
+  let summary = "a warp of the role has come to a turn";
+  let description = [{
+    What the warp has written, and copies out that it has waited for, is done.
+    Nothing happens when `enable` is false.
+  }];
+  let arguments = (ins Tile_SignalType:$signal, Index:$turn,
+      Optional<I1>:$enable);
+  let assemblyFormat = [{
+    $signal `[` $turn `]` (`if` $enable^)? attr-dict `:` type($signal)
+  }];
+}
+
+def Tile_AwaitSignalOp : Tile_Op<"await_signal"> {
+  let summary = "wait until all warps that raise a signal have come to a turn";
+  let arguments = (ins Tile_SignalType:$signal, Index:$turn);
+  let assemblyFormat = "$signal `[` $turn `]` attr-dict `:` type($signal)";
 }
 
 def Tile_ReserveOp : Tile_Op<"reserve"> {

@@ -361,3 +361,13 @@ func.func @f(%q: tensor<1x72x2x64xbf16>) {
 
 // expected-error @below {{expected rows to be a multiple of 192 up to 192, got 384}}
 #a = #monarch.schedule<kind = "wgmma", rows = 384, columns = 56, warps = 12, stages = 3, chunk = 64, element = bf16>
+
+// -----
+
+// expected-error @below {{expected ring 0, or up to 1024 with kind wgmma and no cluster, got 8}}
+#a = #monarch.schedule<kind = "mma_sync", rows = 64, columns = 56, warps = 4, stages = 3, chunk = 32, element = bf16, ring = 8, slots = 64>
+
+// -----
+
+// expected-error @below {{expected slots up to 65536 with a ring, and 0 without, got 64}}
+#a = #monarch.schedule<kind = "wgmma", rows = 64, columns = 56, warps = 4, stages = 3, chunk = 64, element = bf16, slots = 64>

@@ -115,6 +115,25 @@ func.func @role() {
 
 // -----
 
+func.func @teams() {
+  // expected-error @below {{expected warps in 0..31, got 4 x 9 from 0}}
+  monarch_tile.role "consumer" warps 9 from 0 registers 24 teams 4 {
+  ^bb0(%team: index):
+  }
+  return
+}
+
+// -----
+
+func.func @team() {
+  // expected-error @below {{expected a block with one index argument for teams, and none without}}
+  monarch_tile.role "consumer" warps 4 from 0 registers 24 teams 4 {
+  }
+  return
+}
+
+// -----
+
 func.func @warps() {
   // expected-error @below {{expected warps in 0..31, got 4 from 30}}
   monarch_tile.role "consumer" warps 4 from 30 registers 24 {

@@ -116,3 +116,33 @@ func.func @exchange(%a: tensor<64x64xf32>, %c: tensor<64xf32>, %q: tensor<128x64
   monarch_tile.release %x[%i] : !monarch_tile.exchange<8, 3, [tensor<64x64xbf16>, tensor<64xf32>]>
   return
 }
+
+// CHECK-LABEL: func.func @persistent
+func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index, %e: i1) {
+  // CHECK: %[[S:.+]] = monarch_tile.alloc_signal : <4>
+  %s = monarch_tile.alloc_signal : <4>
+  // CHECK: monarch_tile.role "producer" warps 8 from 12 registers 24 {
+  monarch_tile.role "producer" warps 8 from 12 registers 24 {
+    // CHECK: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+    monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+    // CHECK-NEXT: ^bb0(%[[TEAM:.+]]: index):
+    ^bb0(%team: index):
+      // CHECK: monarch_tile.await_count %{{.*}}[%[[TEAM]]] least %{{.*}} : memref<4xi32>
+      monarch_tile.await_count %counts[%team] least %n : memref<4xi32>
+      // CHECK: monarch_tile.add_count %{{.*}}[%{{.*}}] : memref<4xi32>
+      monarch_tile.add_count %counts[%i] : memref<4xi32>
+      // CHECK: monarch_tile.raise %[[S]][%{{.*}}] : <4>
+      monarch_tile.raise %s[%i] : <4>
+    }
+  }
+  // CHECK: monarch_tile.role beside "consumer" warps 12 from 0 registers 144 {
+  monarch_tile.role beside "consumer" warps 12 from 0 registers 144 {
+    // CHECK: monarch_tile.await_out pending 0 complete
+    monarch_tile.await_out pending 0 complete
+    // CHECK: monarch_tile.raise %[[S]][%{{.*}}] if %{{.*}} : <4>
+    monarch_tile.raise %s[%i] if %e : <4>
+    // CHECK: monarch_tile.await_signal %[[S]][%{{.*}}] : <4>
+    monarch_tile.await_signal %s[%i] : <4>
+  }
+  return
+}

@@ -1,0 +1,213 @@
+//===- ProgramRing.cpp - R and L in one persistent kernel -----------------===//
+
+#include "ProgramBuilder.h"
+
+using namespace mlir;
+using namespace monarch;
+
+/// Some programs take the R step of every slab, the others the L step. Rows go
+/// through a ring in memory that the L2 cache holds, as an intermediate of
+/// `slots` keys. Keys, a slab's (k, c) in whole tiles of the readers, are
+/// numbered through all slabs; key N is in slot N mod slots, and writer N mod
+/// writers writes it in turn N / writers.
+/// Counters say for each group of keys, a tile of the readers, how many have
+/// been written, and how many programs of readers have read it.
+///
+/// None waits forever. Stuck writers have all counted the keys of the turn
+/// before; of the one whose key is lowest the group `slots` before is unread,
+/// so that readers, which are at most two groups behind what they wait for,
+/// wait for a key that some writer has not come to: with slots >= writers + 3
+/// groups it comes before the lowest, and so is nobody's.
+LogicalResult ProgramBuilder::buildRing(RStepOp r, LStepOp l) {
+  ScheduleAttr ofR = *op.getSchedule(), ofL = *op.getBeside();
+  int64_t writers = ofR.getRing(), readers = ofL.getRing(),
+          slots = ofR.getSlots(), step = ofL.getColumns();
+  int64_t teams = (ofR.getWarps() + 4) / ofL.getWarps();
+  int64_t least = writers + 3 * step;
+  if (ofR.getKind() != "wgmma" || ofL.getKind() != "wgmma" || !readers ||
+      ofL.getElement() != ofR.getElement() || ofL.getSlots() != slots ||
+      ofL.getWarps() != 4 || r.getSoftmax() != "one_tile" ||
+      g.b2() > ofR.getColumns() || g.b1() > ofL.getRows() || r.getState() ||
+      r.getKeyMask() || causal || keyFrames || slabPairs > ofR.getRows() ||
+      slabPairs > readers * teams ||
+      readers * teams > roundUp(slabPairs, pairGroup(ofR)) || teams < 2 ||
+      slots % step || slots < least)
+    return op.emitOpError("expected schedules of one ring and element, wgmma, "
+                          "with whole rows of R and L, a slab's ")
+           << slabPairs << " pairs for the " << teams << " teams of L's "
+           << readers << " programs, and a multiple of " << step << " slots, "
+           << least << " or more";
+  auto forall = scf::ForallOp::create(
+      b, loc, ArrayRef<OpFoldResult>{b.getIndexAttr(writers + readers)},
+      ValueRange(), std::nullopt);
+  b.setInsertionPointToStart(forall.getBody());
+  Value program = forall.getInductionVar(0);
+  Value writes = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                                       program, index(writers));
+  auto branch = scf::IfOp::create(b, loc, writes, /*withElseRegion=*/true);
+  auto role = [&](ScheduleAttr of, int64_t teams, bool beside) {
+    auto role =
+        tile::RoleOp::create(b, loc, "consumer", of.getWarps(), /*first=*/0,
+                             /*registers=*/0, beside, teams);
+    use(of);
+    b.createBlock(&role.getBody());
+    return role;
+  };
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    role(ofR, 1, /*beside=*/false);
+    buildRingWriter(r, program);
+  }
+  setProblem(l);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.elseBlock());
+  Block &body = role(ofL, teams, /*beside=*/true).getBody().front();
+  Value team = body.addArgument(b.getIndexType(), loc);
+  buildRingReader(
+      l, apply(map(2, {(d(0) - writers) * teams + d(1)}), {program, team}));
+  return success();
+}
+
+ProgramBuilder::RingPlace ProgramBuilder::ringPlace(Value number) {
+  int64_t slots = op.getSchedule()->getSlots();
+  int64_t step = op.getBeside()->getColumns();
+  Value count = index(slots), groups = index(slots / step);
+  RingPlace at;
+  at.slot = arith::RemUIOp::create(b, loc, number, count);
+  at.uses = arith::DivUIOp::create(b, loc, number, count);
+  at.full = arith::DivUIOp::create(b, loc, at.slot, index(step));
+  at.empty = arith::AddIOp::create(b, loc, at.full, groups);
+  return at;
+}
+
+/// Keys of a slab in the ring: whole tiles of the readers.
+int64_t ProgramBuilder::ringKeys() {
+  return roundUp(g.keyTiles() * g.b1(), op.getBeside()->getColumns());
+}
+
+/// A slab's keys in the order of their numbers n = t * writers + w are not its
+/// (k, c) in their order: those of one w follow one another, with c fastest, so
+/// that a writer's query rows stay the same while c runs. Those past the last
+/// (k, c) are rows without weight.
+void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
+  int64_t writers = op.getSchedule()->getRing(), b1 = g.b1(),
+          tiles = g.keyTiles(), keys = ringKeys();
+  int64_t readers = op.getBeside()->getRing();
+  Value zero = index(0), one = index(1);
+  // Turns of this writer: the numbers program + turn * writers below the end.
+  Value end =
+      arith::MulIOp::create(b, loc, args.lookup("slab_count"), index(keys));
+  Value total = apply(map(2, {(d(0) - d(1) + writers - 1).floorDiv(writers)}),
+                      {end, program});
+  int64_t dim = cast<MemRefType>(arg(r.getKey()).getType()).getShape().back();
+  int64_t dv = cast<MemRefType>(arg(r.getValue()).getType()).getShape().back();
+  auto rowsType = tileType({m, dim}, element);
+  Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(rowsType));
+  auto loop = scf::ForOp::create(b, loc, zero, total, one, none);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value turn = loop.getInductionVar();
+  Value number = apply(map(2, {d(0) * writers + d(1)}), {turn, program});
+  setSlab(arith::DivUIOp::create(b, loc, number, index(keys)));
+  Value m0 = inHead(zero);
+  Value inSlab = arith::RemUIOp::create(b, loc, number, index(keys));
+  Value t = arith::DivUIOp::create(b, loc, inSlab, index(writers));
+  Value w = arith::RemUIOp::create(b, loc, inSlab, index(writers));
+  // The first keys % writers of them have one key more than the others.
+  Value key = apply(map(3, {d(0) * (keys / writers) + d(1) + d(2)}),
+                    {w, minOf(w, index(keys % writers)), t});
+  Value row = arith::DivUIOp::create(b, loc, key, index(tiles));
+  Value c = arith::RemUIOp::create(b, loc, key, index(tiles));
+  Value exists =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, row, index(b1));
+  Value k = minOf(row, index(b1 - 1));
+  Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                      minOf(c, t), zero);
+  auto branch = scf::IfOp::create(b, loc, rowsType, isNew, true);
+  {
+    OpBuilder::InsertionGuard inner(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    // Pairs past the head's last read zeros; those past the slab's are another
+    // slab's as well, and nobody's here.
+    Value limit;
+    if (pairCount() % m)
+      limit = apply(map(1, {pairCount() - d(0)}), {m0});
+    scf::YieldOp::create(b, loc, rowsOfR(arg(r.getQuery()), m0, k, limit));
+    b.setInsertionPointToStart(branch.elseBlock());
+    scf::YieldOp::create(b, loc, loop.getRegionIterArg(0));
+  }
+  Value q = branch.getResult(0), keyTile, valueTile;
+  Value x = scoresOfR(r, q, Value(), c, k, zero, keyTile, valueTile);
+  // Here and not before the first store: while a wait is passed, no value of
+  // the softmax is live.
+  RingPlace at = ringPlace(number);
+  tile::AwaitCountOp::create(
+      b, loc, args.lookup("counters"), at.empty,
+      arith::MulIOp::create(b, loc, at.uses, index(readers)));
+  OneTile scores = softmaxOneTile(x, /*entropy=*/true);
+  Value bias = entropyTerm(scores.max, scores.sum, scores.entropy);
+  bias = arith::SelectOp::create(
+      b, loc, exists, bias, splat(std::numeric_limits<float>::infinity(), {m}));
+  // The ring has rows for the slab's pairs, in whole groups.
+  Value limit;
+  if (roundUp(slabPairs, pairGroup(schedule)) < m)
+    limit = index(slabPairs);
+  Address rows = factorRows({zero, zero, at.slot}, d(1) + d(3), d(2), limit);
+  store(bias, arg(r.getCL()), rows);
+  auto product = [&](Value rhs, Value dest, int64_t columns) {
+    int64_t chunk = std::min(schedule.getChunk(), columns);
+    for (int64_t from = 0; from < columns; from += chunk)
+      store(dot(scores.probabilities, rhs, Value(), chunk, false, from), dest,
+            rows, from);
+  };
+  product(keyTile, arg(r.getAL()), dim);
+  product(valueTile, arg(r.getY()), dv);
+  tile::AddCountOp::create(b, loc, args.lookup("counters"), at.full);
+  scf::YieldOp::create(b, loc, q);
+}
+
+/// Team `reader` of all readers holds pair `reader` of every slab.
+void ProgramBuilder::buildRingReader(LStepOp l, Value reader) {
+  int64_t b1 = g.b1(), b2 = g.b2(), pairs = pairCount(), perSlab = ringKeys();
+  int64_t dv = cast<MemRefType>(arg(l.getY()).getType()).getShape().back();
+  double scale = l.getScale().convertToDouble() * log2e;
+  Value zero = index(0);
+  auto slabs =
+      scf::ForOp::create(b, loc, zero, args.lookup("slab_count"), index(1));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(slabs.getBody());
+  setSlab(slabs.getInductionVar());
+  Value pair = inHead(reader);
+  Address rows = tokens({batch, head, pair}, d(2).floorDiv(b2), d(3), d(2) % b2,
+                        /*isQuery=*/true);
+  // Teams past the slab's pairs, or past the head's, keep in step with the
+  // others and store nothing.
+  Value exists = arith::AndIOp::create(
+      b, loc,
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, reader,
+                            index(slabPairs)),
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, pair,
+                            index(pairs)));
+  rows.limit = arith::SelectOp::create(b, loc, exists, index(b1), zero);
+  Value q = load(arg(l.getQuery()), rows, m, element);
+  auto loop = scf::ForOp::create(b, loc, zero, index(perSlab), index(n),
+                                 flatten(initial({dv}, false)));
+  {
+    OpBuilder::InsertionGuard inner(b);
+    b.setInsertionPointToStart(loop.getBody());
+    RingPlace at = ringPlace(
+        apply(map(2, {d(0) * perSlab + d(1)}), {slab, loop.getInductionVar()}));
+    Value fills = arith::AddIOp::create(b, loc, at.uses, index(1));
+    tile::AwaitCountOp::create(b, loc, args.lookup("counters"), at.full,
+                               arith::MulIOp::create(b, loc, fills, index(n)));
+    Address keys =
+        factorRows({zero, reader, at.slot}, d(1), d(2) + d(3), Value());
+    Value keyTile = load(arg(l.getAL()), keys, n, element);
+    Value biasTile = load(arg(l.getCL()), keys, n, b.getF32Type());
+    Value valueTile = load(arg(l.getY()), keys, n, element);
+    tile::AddCountOp::create(b, loc, args.lookup("counters"), at.empty);
+    accumulate(loop, biasedScores(q, keyTile, biasTile, scale), valueTile);
+  }
+  storeOutput(loop, arg(l.getResult()), rows);
+}

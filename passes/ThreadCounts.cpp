@@ -1,0 +1,131 @@
+//===- ThreadCounts.cpp - counts between programs, signals between roles --===//
+//
+// PTX ISA: "Memory Consistency Model", release and acquire patterns; "ld",
+// "red".
+//
+//===----------------------------------------------------------------------===//
+
+#include "ThreadLowering.h"
+
+using namespace mlir;
+using namespace monarch;
+
+/// Tries of a wait before it gives up: one takes half a microsecond or more,
+/// all of them some seconds.
+static constexpr int64_t mostTries = 1 << 23;
+
+Value ThreadLowering::counterAt(Value counters, Value number) {
+  const Memory &memory = memories.find(counters)->second;
+  return pointerAt(memory, AffineMap::getMultiDimIdentityMap(1, b.getContext()),
+                   {mapping.lookupOrDefault(number)});
+}
+
+/// Producers have one thread each.
+static bool isProducer(Operation *op) {
+  auto role = op->getParentOfType<tile::RoleOp>();
+  return role && role.getKind() == "producer";
+}
+
+/// The copies that follow are the async proxy's.
+LogicalResult ThreadLowering::lowerAwaitCount(tile::AwaitCountOp op) {
+  if (!isProducer(op))
+    return op.emitOpError("expected a producer that waits for a role's warps");
+  Value counter = counterAt(op.getCounters(), op.getIndex());
+  Value least = toI32(mapping.lookupOrDefault(op.getLeast()));
+  statement("{\n.reg .pred done;\n.reg .b32 count, tries;\n"
+            "mov.b32 tries, 0;\n"
+            "again${:uid}:\n"
+            "ld.acquire.gpu.global.u32 count, [$0];\n"
+            "setp.ge.u32 done, count, $1;\n"
+            "@done bra end${:uid};\n"
+            "add.u32 tries, tries, 1;\n"
+            "setp.lt.u32 done, tries, " +
+                std::to_string(mostTries) +
+                ";\n@done bra again${:uid};\n"
+                "trap;\n"
+                "end${:uid}:\n"
+                "fence.proxy.async.global;\n}",
+            "l,r,~{memory}", 0, {counter, least});
+  return success();
+}
+
+LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {
+  if (!isProducer(op))
+    return op.emitOpError("expected a producer that counts for a role's warps");
+  Value counter = counterAt(op.getCounters(), op.getIndex());
+  statement("red.release.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
+            {counter});
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Signals
+//===----------------------------------------------------------------------===//
+
+LogicalResult ThreadLowering::lowerAllocSignal(tile::AllocSignalOp op) {
+  int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
+  int64_t raisers = 0;
+  for (Operation *user : op.getSignal().getUsers())
+    if (isa<tile::RaiseOp>(user))
+      if (auto role = user->getParentOfType<tile::RoleOp>())
+        raisers = isProducer(user) ? 1 : role.getWarps();
+  if (!raisers || rolesBegun)
+    return op.emitOpError("expected a role that raises the signal, after this");
+  Value first = allocBarriers(stages);
+  signals[op.getSignal()] = first;
+  Value isFirst =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
+  auto branch = scf::IfOp::create(b, loc, isFirst, false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  for (int64_t s = 0; s < stages; ++s)
+    NVVM::MBarrierInitOp::create(b, loc, sharedPointer(add(first, i32(8 * s))),
+                                 i32(raisers), Value());
+  return success();
+}
+
+/// The address of the first barrier of `signal`, null with an error at `op`
+/// when this kernel has not allocated it.
+Value ThreadLowering::signalOf(Operation *op, Value signal) {
+  Value first = signals.lookup(signal);
+  if (!first)
+    op->emitOpError("expected a signal that this kernel has allocated");
+  return first;
+}
+
+LogicalResult ThreadLowering::lowerRaise(tile::RaiseOp op) {
+  Value first = signalOf(op, op.getSignal());
+  if (!first)
+    return failure();
+  int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
+  Value barrier =
+      stageOf(first, mapping.lookupOrDefault(op.getTurn()), stages, 8);
+  Value mine;
+  if (op.getEnable())
+    mine = mapping.lookupOrDefault(op.getEnable());
+  if (!isProducer(op)) { // the warp's other lanes have come here too
+    NVVM::SyncWarpOp::create(b, loc, i32(-1));
+    Value isFirst =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane, index(0));
+    mine = mine ? arith::AndIOp::create(b, loc, mine, isFirst) : isFirst;
+  }
+  OpBuilder::InsertionGuard guard(b);
+  if (mine) {
+    auto branch = scf::IfOp::create(b, loc, mine, false);
+    b.setInsertionPointToStart(branch.thenBlock());
+  }
+  NVVM::MBarrierArriveOp::create(
+      b, loc, b.getI64Type(), sharedPointer(barrier), Value(),
+      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA));
+  return success();
+}
+
+LogicalResult ThreadLowering::lowerAwaitSignal(tile::AwaitSignalOp op) {
+  Value first = signalOf(op, op.getSignal());
+  if (!first)
+    return failure();
+  int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
+  Value turn = mapping.lookupOrDefault(op.getTurn());
+  awaitBarrier(stageOf(first, turn, stages, 8), parityOf(turn, stages));
+  return success();
+}

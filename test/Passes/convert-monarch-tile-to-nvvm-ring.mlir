@@ -1,0 +1,139 @@
+// How a persistent kernel lowers: counts between programs, signals between
+// roles, roles in the branches of a program, teams, roles inside a role.
+// RUN: monarch-opt %s --convert-monarch-tile-to-nvvm --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=nvvm | FileCheck %s --check-prefix=WHOLE
+
+// One block a program; launched whole or not at all.
+// WHOLE: llvm.func @attention
+// WHOLE-SAME: monarch.programs = 132 : i64
+// WHOLE-SAME: nvvm.reqntid = array<i32: 640, 1, 1>
+
+#pair = affine_map<(d0, d1) -> (0, 0, d0 + d1, 0)>
+#shared = #monarch_tile.layout<shared, warps = 4>
+#columns = #monarch_tile.layout<columns, warps = 4>
+
+// CHECK-LABEL: llvm.func @counts
+// CHECK-SAME: %[[BIAS:[^:]+]]: !llvm.ptr<1>, %[[COUNTS:[^:]+]]: !llvm.ptr<1>
+// CHECK-SAME: nvvm.reqntid = array<i32: 640, 1, 1>
+func.func @counts(%bias: memref<?x1x64x1xf32>, %counts: memref<4xi32, strided<[32]>>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c3 = arith.constant 3 : index
+  scf.forall (%p) in (4) {
+    %writes = arith.cmpi slt, %p, %c3 : index
+    // CHECK: scf.if
+    scf.if %writes {
+      // A signal is a barrier a stage: one thread raises this one,
+      // CHECK-COUNT-2: nvvm.mbarrier.init %{{.*}}, %c1_i32
+      %free = monarch_tile.alloc_signal : <2>
+      // 12 warps that one.
+      // CHECK-COUNT-2: nvvm.mbarrier.init %{{.*}}, %c12_i32
+      %written = monarch_tile.alloc_signal : <2>
+      // CHECK: nvvm.setmaxregister decrease 24
+      monarch_tile.role "producer" warps 8 from 12 registers 24 {
+        // The first thread of a warp of its own.
+        // CHECK: %[[WARP:.+]] = arith.subi %{{.*}}, %c12
+        // CHECK: arith.cmpi uge, %[[WARP]], %c1
+        // CHECK: arith.cmpi ult, %[[WARP]], %c2
+        // CHECK: scf.if
+        // CHECK: arith.cmpi eq, %{{.*}}, %c0
+        // CHECK-NEXT: scf.if
+        // CHECK-NOT: nvvm.setmaxregister
+        monarch_tile.role "producer" warps 1 from 1 registers 0 {
+          scf.for %t = %c0 to %n step %c1 {
+            // A wait acquires, for the copy engine too; after some seconds it traps.
+            // CHECK: llvm.inline_asm has_side_effects {{.*}}ld.acquire.gpu.global.u32 count, [$0];{{.*}}setp.ge.u32 done, count, $1;{{.*}}trap;{{.*}}fence.proxy.async.global;
+            monarch_tile.await_count %counts[%c2] least %n : memref<4xi32, strided<[32]>>
+            // CHECK: nvvm.mbarrier.arrive
+            monarch_tile.raise %free[%t] : <2>
+          }
+        }
+        monarch_tile.role "producer" warps 1 from 2 registers 0 {
+          scf.for %t = %c0 to %n step %c1 {
+            // CHECK: nvvm.mbarrier.try_wait.parity
+            monarch_tile.await_signal %written[%t] : <2>
+            // Counters have 128 bytes each.
+            // CHECK: llvm.getelementptr
+            // CHECK: llvm.inline_asm has_side_effects {{.*}}red.release.gpu.global.add.u32 [$0], 1;
+            monarch_tile.add_count %counts[%c1] : memref<4xi32, strided<[32]>>
+          }
+        }
+      }
+      // CHECK: nvvm.setmaxregister increase 144
+      monarch_tile.role "consumer" warps 12 from 0 registers 144 {
+        scf.for %t = %c0 to %n step %c1 {
+          // CHECK: nvvm.mbarrier.try_wait.parity
+          monarch_tile.await_signal %free[%t] : <2>
+          // Complete is more than read.
+          // CHECK: nvvm.cp.async.bulk.wait_group 0{{$}}
+          monarch_tile.await_out pending 0 complete
+          // CHECK: nvvm.bar.warp.sync
+          // CHECK: nvvm.mbarrier.arrive
+          monarch_tile.raise %written[%t] : <2>
+        }
+      }
+    } else {
+      // The other branch has the same shared memory: four teams release a stage each.
+      // CHECK: nvvm.mbarrier.init %{{.*}}, %c4_i32
+      %ring = monarch_tile.alloc_ring : <4, tensor<32xf32, #shared>>
+      // CHECK: nvvm.setmaxregister decrease 32
+      monarch_tile.role "producer" warps 4 from 16 registers 32 {
+        // Two threads do the same for two teams each.
+        monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+        ^bb0(%which: index):
+          scf.for %t = %c0 to %n step %c1 {
+            // 128 bytes as they lie.
+            // CHECK: nvvm.mbarrier.arrive.expect_tx %{{.*}}, %c128_i32
+            // CHECK: nvvm.cp.async.bulk.shared.cluster.global %{{.*}}, %{{.*}}, %{{.*}}, %c128_i32
+            monarch_tile.copy_bulk %bias[%t] box [1, 32, 1] to %ring[%which] {map = #pair} : memref<?x1x64x1xf32> -> <4, tensor<32xf32, #shared>>
+          }
+        }
+      }
+      // CHECK: nvvm.setmaxregister increase 112
+      monarch_tile.role beside "consumer" warps 4 from 0 registers 112 teams 4 {
+      ^bb0(%team: index):
+        scf.for %t = %c0 to %n step %c1 {
+          %b = monarch_tile.acquire %ring[%team] : <4, tensor<32xf32, #shared>> -> tensor<32xf32, #shared>
+          // CHECK: llvm.load %{{.*}} : !llvm.ptr<3> -> vector<2xf32>
+          %v = monarch_tile.convert_layout %b : tensor<32xf32, #shared> -> tensor<32xf32, #columns>
+          // All of the warp have read before its first thread gives the stage back.
+          // CHECK: nvvm.bar.warp.sync
+          // CHECK: nvvm.mbarrier.arrive
+          monarch_tile.release %ring[%team] : !monarch_tile.ring<4, tensor<32xf32, #shared>>
+        }
+      }
+    }
+  }
+  return
+}
+
+// -----
+
+// Waits that all threads would pass at once are for a producer.
+func.func @all(%counts: memref<4xi32, strided<[32]>>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  %c1 = arith.constant 1 : index
+  scf.forall (%p) in (4) {
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+      // expected-error @below {{expected a producer that waits for a role's warps}}
+      monarch_tile.await_count %counts[%c1] least %n : memref<4xi32, strided<[32]>>
+    }
+  }
+  return
+}
+
+// -----
+
+func.func @silent(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  scf.forall (%p) in (4) {
+    // expected-error @below {{expected a role that raises the signal, after this}}
+    %free = monarch_tile.alloc_signal : <2>
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+      monarch_tile.await_signal %free[%n] : <2>
+    }
+  }
+  return
+}
