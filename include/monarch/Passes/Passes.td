@@ -62,12 +62,14 @@ def MonarchFactorize : Pass<"monarch-factorize", "::mlir::ModuleOp"> {
 }
 
 def MonarchFuseExchange : Pass<"monarch-fuse-exchange", "::mlir::ModuleOp"> {
-  let summary = "R and L of one cluster as one kernel, without a workspace";
+  let summary = "R and L that run together as one kernel";
   let description = [{
     Where the schedules of an `monarch.r_step` and of the `monarch.l_step` that
     reads it say that their programs work in clusters, the two become one
     kernel: L runs in warps beside R's and takes each row from the program that
-    made it, so that aL, y and cL never reach global memory.
+    made it, so that aL, y and cL never reach global memory. With schedules of a
+    ring they become one persistent kernel: some programs are R's and some L's,
+    and rows go through a ring that the L2 cache holds.
 
     Before:
 
@@ -308,15 +310,18 @@ def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::
   let summary = "Split a program's warps into a producer and consumers";
   let description = [{
     In kernels with a schedule of kind `wgmma` that read keys and values of
-    tokens (an L step reads factors, and is left as it is), one thread of a warpgroup of its
-    own starts the copies of key and value tiles, by TMA, as far ahead as the
-    ring has stages; the other warpgroups compute. They meet at the barriers of
+    tokens (an L step on its own reads factors, and is left as it is), one
+    thread of a warpgroup of its own starts the copies of key and value tiles, by
+    TMA, as far ahead as the ring has stages; the other warpgroups compute. They meet at the barriers of
     the ring: a consumer waits for a stage's copy (`acquire`) and gives the
     stage back after its last product (`release`). Registers move from the
     producer to the consumers. A role that sends rows to a cluster has no
     producer: it is cut into teams of warps that take turns, and each starts its
     own copies as soon as it has released a stage; turns of the exchange are
-    reserved and released. The launch plan learns which arguments need a
+    reserved and released. In a persistent kernel (`ring` in the schedule) single
+    threads beside the consumers also wait for other programs and count for
+    them: a wait or a count takes a way to the L2 cache and back, and consumers
+    only exchange signals with those threads. The launch plan learns which arguments need a
     tensor map, and of which box.
 
     Before:
@@ -356,7 +361,8 @@ def MonarchTileStageOutputs : Pass<"monarch-tile-stage-outputs", "::mlir::Module
     the products that would run next. The consumers of a specialised program
     put the rows of a tile into shared memory instead, each warp its own, and
     start a bulk copy of them; the place is free again when the copy has read
-    it, a turn of the loop later.
+    it, a turn of the loop later. Where a signal is raised after them, copies of
+    the turn before are complete when it is.
 
     Before:
 
