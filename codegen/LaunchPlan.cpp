@@ -36,6 +36,11 @@ public:
     }
     return attr.getInt();
   }
+  /// False when it is not there.
+  static bool flag(DictionaryAttr d, StringRef key) {
+    auto attr = d.getAs<BoolAttr>(key);
+    return attr && attr.getValue();
+  }
   SmallVector<DictionaryAttr> list(DictionaryAttr d, StringRef key,
                                    StringRef in) {
     SmallVector<DictionaryAttr> entries;
@@ -79,25 +84,19 @@ FailureOr<LaunchPlan> monarch::readLaunchPlan(ModuleOp module) {
     else
       ws.bytesPerSlab =
           read.integer(attributes, "bytes_per_slab", "a workspace", 1);
-    if (auto zeroed = attributes.getAs<BoolAttr>("zeroed"))
-      ws.zeroed = zeroed.getValue();
+    ws.zeroed = read.flag(attributes, "zeroed");
     known.insert(ws.name);
     plan.workspaces.push_back(std::move(ws));
   }
   for (DictionaryAttr launch : read.list(attr, "launches", planAttrName)) {
     LaunchPlan::Launch l;
     l.kernel = read.text(launch, "kernel", "a launch");
-    if (auto dynamic = launch.getAs<BoolAttr>("dynamic_frames"))
-      l.dynamicFrames = dynamic.getValue();
-    if (auto persistent = launch.getAs<BoolAttr>("persistent"))
-      l.persistent = persistent.getValue();
+    l.dynamicFrames = read.flag(launch, "dynamic_frames");
+    l.persistent = read.flag(launch, "persistent");
     for (DictionaryAttr arg : read.list(launch, "arguments", "a launch")) {
-      l.arguments.push_back({read.text(arg, "buffer", "an argument"),
-                             read.integer(arg, "offset", "an argument", 0),
-                             {},
-                             {},
-                             {}});
-      LaunchPlan::Argument &last = l.arguments.back();
+      LaunchPlan::Argument &last = l.arguments.emplace_back();
+      last.buffer = read.text(arg, "buffer", "an argument");
+      last.offset = read.integer(arg, "offset", "an argument", 0);
       std::pair<StringRef, std::vector<int64_t> *> lists[] = {
           {"box", &last.box},
           {"extents", &last.extents},
@@ -105,9 +104,8 @@ FailureOr<LaunchPlan> monarch::readLaunchPlan(ModuleOp module) {
       for (auto [name, list] : lists)
         if (auto values = arg.getAs<DenseI64ArrayAttr>(name))
           *list = values.asArrayRef().vec();
-      if (!known.contains(l.arguments.back().buffer))
-        read.expect("a known buffer, got '" + l.arguments.back().buffer + "'",
-                    "an argument");
+      if (!known.contains(last.buffer))
+        read.expect("a known buffer, got '" + last.buffer + "'", "an argument");
     }
     plan.launches.push_back(std::move(l));
   }

@@ -3,7 +3,6 @@
 #include "ThreadLowering.h"
 
 #include "llvm/ADT/TypeSwitch.h"
-#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace monarch;
@@ -321,10 +320,8 @@ LogicalResult ThreadLowering::lowerIf(scf::IfOp op) {
     b.setInsertionPointToStart(&to.front());
     // Addresses in a branch are made there: the thread's numbers are read anew,
     // in a statement that nothing moves, or they would wait in registers.
-    llvm::SaveAndRestore<Value> here[] = {
-        {warp, warp}, {lane, lane}, {group, group}, {quad, quad}};
-    if (!types.empty() && !from.front().getOps<tile::LoadOp>().empty())
-      readThreadAnew();
+    NumbersHere here(*this, !types.empty() &&
+                                !from.front().getOps<tile::LoadOp>().empty());
     if (failed(lowerBlock(&from.front())))
       return failure();
     SmallVector<Value> yielded =

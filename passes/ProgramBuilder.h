@@ -185,6 +185,17 @@ private:
   Value scoresOfR(Op step, Value q, Value rowScale, Value c, Value k, Value l0,
                   Value &keyTile, Value &valueTile);
 
+  /// Rows of queries in a turn of many: `kept`, those of the turn before, or
+  /// new ones.
+  Value rowsOfTurn(Value isNew, Value kept, llvm::function_ref<Value()> load);
+  /// The bias of a turn's rows, which are without weight where the turn has no
+  /// key.
+  Value biasOfTurn(const OneTile &scores, Value exists);
+  /// All columns of `probabilities` times `rhs`, a chunk of the schedule at a
+  /// time; `use` gets each chunk's first column.
+  void eachProduct(Value probabilities, Value rhs,
+                   llvm::function_ref<void(Value, int64_t)> use);
+
   template <typename Op> LogicalResult buildR(Op op);
   LogicalResult buildExchange(RStepOp r, LStepOp l);
   LogicalResult buildRing(RStepOp r, LStepOp l);

@@ -80,31 +80,22 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
     Value k = minOf(row, index(b1 - 1));
     Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
                                         minOf(c, turn), index(teams));
-    auto branch = scf::IfOp::create(b, loc, rowsType, isNew, true);
-    b.setInsertionPointToStart(branch.thenBlock());
-    scf::YieldOp::create(b, loc, rowsOfR(arg(r.getQuery()), m0, k, rowLimit));
-    b.setInsertionPointToStart(branch.elseBlock());
-    scf::YieldOp::create(b, loc, loop.getRegionIterArg(0));
-    b.setInsertionPointAfter(branch);
-    Value q = branch.getResult(0);
+    Value q = rowsOfTurn(isNew, loop.getRegionIterArg(0), [&] {
+      return rowsOfR(arg(r.getQuery()), m0, k, rowLimit);
+    });
     Value keyTile, valueTile;
     Value x = scoresOfR(r, q, Value(), c, k, zero, keyTile, valueTile);
     OneTile scores = softmaxOneTile(x, /*entropy=*/true);
-    Value bias = entropyTerm(scores.max, scores.sum, scores.entropy);
-    bias = arith::SelectOp::create(
-        b, loc, exists, bias,
-        splat(std::numeric_limits<float>::infinity(), {m}));
+    Value bias = biasOfTurn(scores, exists);
     // First, so that the scores need not be kept for the entropy.
     tile::SendOp::create(b, loc, bias, exchange, turn, rowLimit, 2, 0);
-    auto product = [&](Value rhs, int64_t part, int64_t columns) {
-      int64_t chunk = std::min(schedule.getChunk(), columns);
-      for (int64_t at = 0; at < columns; at += chunk)
-        tile::SendOp::create(
-            b, loc, dot(scores.probabilities, rhs, Value(), chunk, false, at),
-            exchange, turn, rowLimit, part, at);
+    auto products = [&](Value rhs, int64_t part) {
+      eachProduct(scores.probabilities, rhs, [&](Value v, int64_t from) {
+        tile::SendOp::create(b, loc, v, exchange, turn, rowLimit, part, from);
+      });
     };
-    product(keyTile, 0, dim);
-    product(valueTile, 1, dv);
+    products(keyTile, 0);
+    products(valueTile, 1);
     scf::YieldOp::create(b, loc, q);
   }
 

@@ -71,6 +71,31 @@ ProgramBuilder::OneTile ProgramBuilder::softmaxOneTile(Value x, bool entropy) {
   return row;
 }
 
+Value ProgramBuilder::rowsOfTurn(Value isNew, Value kept,
+                                 llvm::function_ref<Value()> load) {
+  auto branch = scf::IfOp::create(b, loc, kept.getType(), isNew, true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  scf::YieldOp::create(b, loc, load());
+  b.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(b, loc, kept);
+  return branch.getResult(0);
+}
+
+Value ProgramBuilder::biasOfTurn(const OneTile &scores, Value exists) {
+  Value bias = entropyTerm(scores.max, scores.sum, scores.entropy);
+  return arith::SelectOp::create(
+      b, loc, exists, bias, splat(std::numeric_limits<float>::infinity(), {m}));
+}
+
+void ProgramBuilder::eachProduct(Value probabilities, Value rhs,
+                                 llvm::function_ref<void(Value, int64_t)> use) {
+  int64_t columns = cast<RankedTensorType>(rhs.getType()).getDimSize(1);
+  int64_t chunk = std::min(schedule.getChunk(), columns);
+  for (int64_t from = 0; from < columns; from += chunk)
+    use(dot(probabilities, rhs, Value(), chunk, false, from), from);
+}
+
 template <typename Op> LogicalResult ProgramBuilder::buildR(Op step) {
   auto r = dyn_cast<RStepOp>(step.getOperation());
   Value value = r ? r.getValue() : Value();
@@ -127,16 +152,14 @@ template <typename Op> LogicalResult ProgramBuilder::buildR(Op step) {
     if (cLDest)
       store(entropyTerm(row.max, row.sum, row.entropy), cLDest, aLRows);
     if (wantAL) {
-      Value probs = row.probabilities;
-      auto product = [&](Value rhs, Value dest, int64_t columns) {
-        int64_t chunk = std::min(schedule.getChunk(), columns);
-        for (int64_t at = 0; at < columns; at += chunk)
-          store(dot(probs, rhs, Value(), chunk, false, at), dest, aLRows, at);
+      auto products = [&](Value rhs, Value dest) {
+        eachProduct(row.probabilities, rhs, [&](Value v, int64_t from) {
+          store(v, dest, aLRows, from);
+        });
       };
-      product(keyTile, arg(r.getAL()), dim);
+      products(keyTile, arg(r.getAL()));
       if (values)
-        product(valueTile, arg(r.getY()),
-                cast<MemRefType>(values.getType()).getShape().back());
+        products(valueTile, arg(r.getY()));
     }
     return success();
   }

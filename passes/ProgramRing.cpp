@@ -101,7 +101,6 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
   Value total = apply(map(2, {(d(0) - d(1) + writers - 1).floorDiv(writers)}),
                       {end, program});
   int64_t dim = cast<MemRefType>(arg(r.getKey()).getType()).getShape().back();
-  int64_t dv = cast<MemRefType>(arg(r.getValue()).getType()).getShape().back();
   auto rowsType = tileType({m, dim}, element);
   Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(rowsType));
   auto loop = scf::ForOp::create(b, loc, zero, total, one, none);
@@ -124,20 +123,15 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
   Value k = minOf(row, index(b1 - 1));
   Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
                                       minOf(c, t), zero);
-  auto branch = scf::IfOp::create(b, loc, rowsType, isNew, true);
-  {
-    OpBuilder::InsertionGuard inner(b);
-    b.setInsertionPointToStart(branch.thenBlock());
+  Value q = rowsOfTurn(isNew, loop.getRegionIterArg(0), [&] {
     // Pairs past the head's last read zeros; those past the slab's are another
     // slab's as well, and nobody's here.
     Value limit;
     if (pairCount() % m)
       limit = apply(map(1, {pairCount() - d(0)}), {m0});
-    scf::YieldOp::create(b, loc, rowsOfR(arg(r.getQuery()), m0, k, limit));
-    b.setInsertionPointToStart(branch.elseBlock());
-    scf::YieldOp::create(b, loc, loop.getRegionIterArg(0));
-  }
-  Value q = branch.getResult(0), keyTile, valueTile;
+    return rowsOfR(arg(r.getQuery()), m0, k, limit);
+  });
+  Value keyTile, valueTile;
   Value x = scoresOfR(r, q, Value(), c, k, zero, keyTile, valueTile);
   // Here and not before the first store: while a wait is passed, no value of
   // the softmax is live.
@@ -146,23 +140,19 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
       b, loc, args.lookup("counters"), at.empty,
       arith::MulIOp::create(b, loc, at.uses, index(readers)));
   OneTile scores = softmaxOneTile(x, /*entropy=*/true);
-  Value bias = entropyTerm(scores.max, scores.sum, scores.entropy);
-  bias = arith::SelectOp::create(
-      b, loc, exists, bias, splat(std::numeric_limits<float>::infinity(), {m}));
+  Value bias = biasOfTurn(scores, exists);
   // The ring has rows for the slab's pairs, in whole groups.
   Value limit;
   if (roundUp(slabPairs, pairGroup(schedule)) < m)
     limit = index(slabPairs);
   Address rows = factorRows({zero, zero, at.slot}, d(1) + d(3), d(2), limit);
   store(bias, arg(r.getCL()), rows);
-  auto product = [&](Value rhs, Value dest, int64_t columns) {
-    int64_t chunk = std::min(schedule.getChunk(), columns);
-    for (int64_t from = 0; from < columns; from += chunk)
-      store(dot(scores.probabilities, rhs, Value(), chunk, false, from), dest,
-            rows, from);
+  auto products = [&](Value rhs, Value dest) {
+    eachProduct(scores.probabilities, rhs,
+                [&](Value v, int64_t from) { store(v, dest, rows, from); });
   };
-  product(keyTile, arg(r.getAL()), dim);
-  product(valueTile, arg(r.getY()), dv);
+  products(keyTile, arg(r.getAL()));
+  products(valueTile, arg(r.getY()));
   tile::AddCountOp::create(b, loc, args.lookup("counters"), at.full);
   scf::YieldOp::create(b, loc, q);
 }

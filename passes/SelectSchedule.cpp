@@ -289,6 +289,11 @@ Choice chooseRingL(const Shape &s, Ring ring) {
   return c;
 }
 
+bool isCausal(Operation *step) {
+  auto frames = step->getAttrOfType<IntegerAttr>("causal_frames");
+  return frames && frames.getInt();
+}
+
 /// `kernel.part=value` of the module's request.
 struct Request {
   StringRef kernel, part, value;
@@ -340,9 +345,8 @@ struct SelectSchedule
                               part) ||
           value.empty())
         return getOperation().emitError(
-                   "schedule: expected kernel.part=value "
-                   "with part kind, rows, columns, warps, "
-                   "stages, chunk, cluster, ring or slots, got "
+                   "schedule: expected kernel.part=value with part kind, rows, "
+                   "columns, warps, stages, chunk, cluster, ring or slots, got "
                    "'")
                << text << "'";
       for (const Request &other : requests)
@@ -391,12 +395,10 @@ struct SelectSchedule
   /// error. Both steps decide alike: r_step.cluster is asked for, and an r_step
   /// on mma.sync has none.
   int64_t clusterFor(Operation *step, const Shape &s, TargetAttr target) {
-    auto causalFrames = step->getAttrOfType<IntegerAttr>("causal_frames");
-    bool causal = causalFrames && causalFrames.getInt();
     int64_t most = 1;
     if (target.getKind() == "wgmma" && isa<RStepOp, LStepOp>(step) &&
         keysFormBoxes(s.geometry))
-      most = clusterOf(s, causal, target);
+      most = clusterOf(s, isCausal(step), target);
     for (const Request &request : requests)
       if (request.kernel == "r_step" && request.part == "kind" &&
           request.value != "wgmma")
@@ -441,13 +443,11 @@ struct SelectSchedule
     }
     if (programs == 0)
       return Ring();
-    auto causalFrames = step->getAttrOfType<IntegerAttr>("causal_frames");
-    bool causal = causalFrames && causalFrames.getInt();
     bool dynamicFrames =
         llvm::any_of(step->getOperandTypes(), llvm::IsaPred<IndexType>);
     Ring ring;
     if (possible)
-      ring = ringOf(s, causal, dynamicFrames, target);
+      ring = ringOf(s, isCausal(step), dynamicFrames, target);
     if ((programs || slots) && !ring.ofR)
       return step->emitOpError(
           "schedule: expected r_step.ring=0; a ring is for targets with wgmma, "

@@ -20,12 +20,6 @@ Value ThreadLowering::counterAt(Value counters, Value number) {
                    {mapping.lookupOrDefault(number)});
 }
 
-/// Producers have one thread each.
-static bool isProducer(Operation *op) {
-  auto role = op->getParentOfType<tile::RoleOp>();
-  return role && role.getKind() == "producer";
-}
-
 /// The copies that follow are the async proxy's.
 LogicalResult ThreadLowering::lowerAwaitCount(tile::AwaitCountOp op) {
   if (!isProducer(op))
@@ -79,8 +73,7 @@ LogicalResult ThreadLowering::lowerAllocSignal(tile::AllocSignalOp op) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < stages; ++s)
-    NVVM::MBarrierInitOp::create(b, loc, sharedPointer(add(first, i32(8 * s))),
-                                 i32(raisers), Value());
+    initBarrier(first, s, raisers);
   return success();
 }
 
@@ -114,9 +107,7 @@ LogicalResult ThreadLowering::lowerRaise(tile::RaiseOp op) {
     auto branch = scf::IfOp::create(b, loc, mine, false);
     b.setInsertionPointToStart(branch.thenBlock());
   }
-  NVVM::MBarrierArriveOp::create(
-      b, loc, b.getI64Type(), sharedPointer(barrier), Value(),
-      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA));
+  arrive(barrier);
   return success();
 }
 

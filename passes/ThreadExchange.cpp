@@ -36,11 +36,8 @@ LogicalResult ThreadLowering::lowerAllocExchange(tile::AllocExchangeOp op) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < stages; ++s) {
-    NVVM::MBarrierInitOp::create(b, loc, sharedPointer(add(x.full, i32(8 * s))),
-                                 i32(1), Value());
-    NVVM::MBarrierInitOp::create(b, loc,
-                                 sharedPointer(add(x.empty, i32(8 * s))),
-                                 i32(x.type.getMembers()), Value());
+    initBarrier(x.full, s, 1);
+    initBarrier(x.empty, s, x.type.getMembers());
     LLVM::StoreOp::create(b, loc, i32(0),
                           sharedPointer(add(x.readers, i32(8 * s))), 4);
   }

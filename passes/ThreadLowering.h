@@ -34,6 +34,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 #include <numeric>
 
@@ -83,6 +84,12 @@ struct Exchange {
 inline int64_t rowBytes(RankedTensorType tile) {
   int64_t bytes = tile.getElementTypeBitWidth() / 8;
   return tile.getRank() == 2 ? tile.getDimSize(1) * bytes : bytes;
+}
+
+/// In a producer's role, which has one thread.
+inline bool isProducer(Operation *op) {
+  auto role = op->getParentOfType<tile::RoleOp>();
+  return role && role.getKind() == "producer";
 }
 
 class ThreadLowering {
@@ -209,6 +216,18 @@ private:
   SmallVector<Value> flatten(ValueRange values);
   void bind(ValueRange to, ValueRange flat);
   void readThreadAnew();
+  /// Inside its scope the thread's numbers are those read here, if `wanted`.
+  struct NumbersHere {
+    NumbersHere(ThreadLowering &of, bool wanted)
+        : saved{{of.warp, of.warp},
+                {of.lane, of.lane},
+                {of.group, of.group},
+                {of.quad, of.quad}} {
+      if (wanted)
+        of.readThreadAnew();
+    }
+    llvm::SaveAndRestore<Value> saved[4];
+  };
   void setThread(Value number);
   LogicalResult lowerLoad(tile::LoadOp op);
   LogicalResult lowerStore(tile::StoreOp op);
@@ -222,6 +241,8 @@ private:
   //--- Hopper (ThreadWgmma.cpp) ---//
   LogicalResult lowerSwizzledAlloc(tile::AllocRingOp op);
   void addBarriers(Ring &ring, tile::AllocRingOp op);
+  void initBarrier(Value first, int64_t stage, int64_t arrivals);
+  void arrive(Value barrier);
   LogicalResult lowerRole(tile::RoleOp op);
   LogicalResult lowerCopyBulk(tile::CopyBulkOp op);
   LogicalResult lowerAcquire(tile::AcquireOp op);
@@ -258,6 +279,17 @@ private:
   LogicalResult lowerWgmma(tile::DotOp op);
   LogicalResult lowerStage(tile::StageOp op);
   LogicalResult loadSwizzled(tile::LoadOp op);
+  /// Halves of rows, dealt to threads that copy 16 bytes each: this one's row
+  /// and chunk of every `step` rows.
+  struct DealtRows {
+    int64_t rows, halves, step;
+    Value row, chunk, l7; ///< l7: the row's low bits, for the swizzle
+    /// Bytes to the half of the row `at` rows further in shared memory.
+    int64_t offset(int64_t at, int64_t half) const {
+      return at * 128 + half * rows * 128;
+    }
+  };
+  DealtRows dealRows(tile::LoadOp op);
   void copyRows(tile::LoadOp op, Value base);
   void copyRowsInterleaved(tile::LoadOp op, Value base);
   /// The warps of a role meet.

@@ -2,8 +2,6 @@
 
 #include "ThreadLowering.h"
 
-#include "llvm/Support/SaveAndRestore.h"
-
 using namespace mlir;
 using namespace monarch;
 
@@ -252,11 +250,8 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
   Type element = memory.type.getElementType();
   // Of a persistent kernel's outputs addresses are made here, or they would
   // wait in registers for the next slab.
-  llvm::SaveAndRestore<Value> here[] = {
-      {warp, warp}, {lane, lane}, {group, group}, {quad, quad}};
-  if (scheduleOf(from).getRing() && !isFactor(op.getDest()) &&
-      type.getRank() == 2)
-    readThreadAnew();
+  NumbersHere here(*this, scheduleOf(from).getRing() &&
+                              !isFactor(op.getDest()) && type.getRank() == 2);
   Value offset;
   if (type.getRank() == 2)
     offset = toI64(mul(quad, index(op.getInterleave() ? 16 : 4)));

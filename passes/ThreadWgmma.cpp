@@ -107,12 +107,21 @@ void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < ring.stages; ++s) {
-    NVVM::MBarrierInitOp::create(
-        b, loc, sharedPointer(add(ring.full, i32(8 * s))), i32(1), Value());
-    NVVM::MBarrierInitOp::create(b, loc,
-                                 sharedPointer(add(ring.empty, i32(8 * s))),
-                                 i32(consumers + producers), Value());
+    initBarrier(ring.full, s, 1);
+    initBarrier(ring.empty, s, consumers + producers);
   }
+}
+
+void ThreadLowering::initBarrier(Value first, int64_t stage, int64_t arrivals) {
+  NVVM::MBarrierInitOp::create(b, loc,
+                               sharedPointer(add(first, i32(8 * stage))),
+                               i32(arrivals), Value());
+}
+
+void ThreadLowering::arrive(Value barrier) {
+  NVVM::MBarrierArriveOp::create(
+      b, loc, b.getI64Type(), sharedPointer(barrier), Value(),
+      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA));
 }
 
 /// The ring with barriers that `ring` is, null when it is none.
@@ -248,9 +257,7 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   const Ring &ring = *known;
   // Where no product has brought the warp's threads together, one may still be
   // reading.
-  auto role = op->getParentOfType<tile::RoleOp>();
-  bool isProducer = role && role.getKind() == "producer";
-  if (ring.tile.getRank() == 1 && !isProducer)
+  if (ring.tile.getRank() == 1 && !isProducer(op))
     NVVM::SyncWarpOp::create(b, loc, i32(-1));
   Value barrier =
       ofTurn(ring.empty, mapping.lookupOrDefault(op.getTurn()), ring, 8);
@@ -259,9 +266,7 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   auto branch = scf::IfOp::create(b, loc, isFirst, false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
-  NVVM::MBarrierArriveOp::create(
-      b, loc, b.getI64Type(), sharedPointer(barrier), Value(),
-      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA));
+  arrive(barrier);
   return success();
 }
 
@@ -289,10 +294,7 @@ LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
   sharedBytes += type.getDimSize(0) * type.getDimSize(1) * 2;
   meet(role);
   // Addresses are made here, or they would wait in registers for the next slab.
-  llvm::SaveAndRestore<Value> here[] = {
-      {warp, warp}, {lane, lane}, {group, group}, {quad, quad}};
-  if (scheduleOf(from).getRing())
-    readThreadAnew();
+  NumbersHere here(*this, scheduleOf(from).getRing() != 0);
   if (op.getInterleave())
     copyRowsInterleaved(op, base);
   else
@@ -303,36 +305,41 @@ LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
   return success();
 }
 
+ThreadLowering::DealtRows ThreadLowering::dealRows(tile::LoadOp op) {
+  RankedTensorType type = tileOf(op.getResult());
+  DealtRows d;
+  d.rows = type.getDimSize(0);
+  d.halves = type.getDimSize(1) / 64;
+  d.step = 32 * warps / 8; // 8 threads copy a row's half
+  Value number = add(mul(warp, index(32)), lane);
+  d.row = arith::ShRUIOp::create(b, loc, number, index(3));
+  d.chunk = arith::AndIOp::create(b, loc, number, index(7));
+  d.l7 = arith::AndIOp::create(b, loc, d.row, index(7));
+  return d;
+}
+
 /// Rows as they are in memory.
 void ThreadLowering::copyRows(tile::LoadOp op, Value base) {
-  RankedTensorType type = tileOf(op.getResult());
   const Memory &memory = memories.find(op.getSource())->second;
-  int64_t rows = type.getDimSize(0), halves = type.getDimSize(1) / 64;
-  // 8 threads copy a row's half, 16 bytes each.
-  int64_t step = 32 * warps / 8;
-  Value number = add(mul(warp, index(32)), lane);
-  Value row = arith::ShRUIOp::create(b, loc, number, index(3));
-  Value chunk = arith::AndIOp::create(b, loc, number, index(7));
-  Value l7 = arith::AndIOp::create(b, loc, row, index(7));
-  Value to =
-      add(base,
-          toI32(add(mul(row, index(128)),
-                    mul(arith::XOrIOp::create(b, loc, chunk, l7), index(16)))));
-  Rows from = rowsAt(op, memory, row, toI64(mul(chunk, index(16))));
-  for (int64_t at = 0; at < rows; at += step) {
-    Place place = placeOf(from, at, at + step - 1);
+  DealtRows d = dealRows(op);
+  Value ofRow = mul(d.row, index(128));
+  Value chunk = arith::XOrIOp::create(b, loc, d.chunk, d.l7);
+  Value to = add(base, toI32(add(ofRow, mul(chunk, index(16)))));
+  Rows from = rowsAt(op, memory, d.row, toI64(mul(d.chunk, index(16))));
+  for (int64_t at = 0; at < d.rows; at += d.step) {
+    Place place = placeOf(from, at, at + d.step - 1);
     Value source = place.pointer, size;
     if (place.valid) {
       source =
           LLVM::SelectOp::create(b, loc, place.valid, source, memory.pointer);
       size = arith::SelectOp::create(b, loc, place.valid, i32(16), i32(0));
     }
-    for (int64_t half = 0; half < halves; ++half) {
+    for (int64_t half = 0; half < d.halves; ++half) {
       // An invalid row reads nothing, wherever its pointer stands.
       Value there = advance(source, half * 128);
       NVVM::CpAsyncOp::create(
-          b, loc, sharedPointer(add(to, i32(at * 128 + half * rows * 128))),
-          there, b.getI32IntegerAttr(16),
+          b, loc, sharedPointer(add(to, i32(d.offset(at, half)))), there,
+          b.getI32IntegerAttr(16),
           NVVM::LoadCacheModifierKindAttr::get(b.getContext(),
                                                NVVM::LoadCacheModifierKind::CG),
           size);
@@ -345,34 +352,28 @@ void ThreadLowering::copyRows(tile::LoadOp op, Value base) {
 /// Rows with interleaved channels: of 32 channels 8 lie together in memory as
 /// four pairs, which go to the four 16-byte chunks, each to the same word.
 void ThreadLowering::copyRowsInterleaved(tile::LoadOp op, Value base) {
-  RankedTensorType type = tileOf(op.getResult());
   const Memory &memory = memories.find(op.getSource())->second;
-  int64_t rows = type.getDimSize(0), halves = type.getDimSize(1) / 64;
-  int64_t step = 32 * warps / 8;
-  Value number = add(mul(warp, index(32)), lane);
-  Value row = arith::ShRUIOp::create(b, loc, number, index(3));
-  Value chunk = arith::AndIOp::create(b, loc, number, index(7));
-  Value l7 = arith::AndIOp::create(b, loc, row, index(7));
+  DealtRows d = dealRows(op);
   // Chunk 4g + t of memory becomes word t of chunks 4g .. 4g + 3.
-  Value first = arith::AndIOp::create(b, loc, chunk, index(4));
-  Value word = arith::AndIOp::create(b, loc, chunk, index(3));
+  Value first = arith::AndIOp::create(b, loc, d.chunk, index(4));
+  Value word = arith::AndIOp::create(b, loc, d.chunk, index(3));
   Value start =
-      add(base, toI32(add(mul(row, index(128)), mul(word, index(4)))));
+      add(base, toI32(add(mul(d.row, index(128)), mul(word, index(4)))));
   Value to[4];
   for (int64_t c = 0; c < 4; ++c) {
-    Value at = arith::XOrIOp::create(b, loc, add(first, index(c)), l7);
+    Value at = arith::XOrIOp::create(b, loc, add(first, index(c)), d.l7);
     to[c] = add(start, toI32(mul(at, index(16))));
   }
   Type quadType = VectorType::get({4}, b.getI32Type());
-  Rows from = rowsAt(op, memory, row, toI64(mul(chunk, index(16))));
-  for (int64_t at = 0; at < rows; at += step) {
-    Place place = placeOf(from, at, at + step - 1);
-    for (int64_t half = 0; half < halves; ++half) {
+  Rows from = rowsAt(op, memory, d.row, toI64(mul(d.chunk, index(16))));
+  for (int64_t at = 0; at < d.rows; at += d.step) {
+    Place place = placeOf(from, at, at + d.step - 1);
+    for (int64_t half = 0; half < d.halves; ++half) {
       Value v = guardedLoad(place, memory.pointer, quadType, half * 128);
       for (int64_t c = 0; c < 4; ++c)
         LLVM::StoreOp::create(
             b, loc, LLVM::ExtractElementOp::create(b, loc, v, i32(c)),
-            sharedPointer(add(to[c], i32(at * 128 + half * rows * 128))), 4);
+            sharedPointer(add(to[c], i32(d.offset(at, half)))), 4);
     }
   }
 }

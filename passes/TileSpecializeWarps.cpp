@@ -65,8 +65,7 @@ private:
   LogicalResult runRing(tile::RoleOp consumer,
                         MutableArrayRef<tile::LoadOp> loads);
   LogicalResult runReaders(tile::RoleOp teams);
-  void produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop,
-               Operation *scope);
+  void produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop);
   void eachTurn(scf::ForOp loop, Operation *scope,
                 llvm::function_ref<void(Value, IRMapping &)> body);
   void messenger(int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
@@ -239,9 +238,9 @@ constexpr int64_t ringConsumerRegisters = 144, ringProducerRegisters = 24;
 constexpr int64_t ringTeamRegisters = 112, ringReaderRegisters = 32;
 
 /// Makes the producer at the builder's place: it starts the copies of `loads`
-/// in turns as `loop` has them, or once. What it needs of `scope` is made anew.
-void Specializer::produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop,
-                          Operation *scope) {
+/// in turns as `loop` has them, or once.
+void Specializer::produce(MutableArrayRef<tile::LoadOp> loads,
+                          scf::ForOp loop) {
   OpBuilder::InsertionGuard guard(b);
   Value zero;
   if (!loop)
@@ -249,11 +248,11 @@ void Specializer::produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop,
   makeRole("producer", 4, schedule.getWarps(), producerRegisters());
   auto copies = [&](Value turn, IRMapping &mapping) {
     for (auto [i, load] : llvm::enumerate(loads))
-      copy(i, load, turn, Value(), scope, mapping);
+      copy(i, load, turn, Value(), loop, mapping);
   };
   IRMapping none;
   if (loop)
-    eachTurn(loop, scope, copies);
+    eachTurn(loop, loop, copies);
   else
     copies(zero, none);
 }
@@ -343,15 +342,13 @@ LogicalResult Specializer::runRing(tile::RoleOp consumer,
     acquire(i, load, loop.getBody(), loop.getInductionVar());
     load.erase();
   }
-  for (auto role : kernel.getOps<scf::ForallOp>()) {
-    tile::RoleOp teams;
-    role.walk([&](tile::RoleOp other) {
-      if (other.getTeams() > 1)
-        teams = other;
-    });
-    if (!teams || failed(runReaders(teams)))
-      return consumer.emitError("expected teams that read the ring");
-  }
+  tile::RoleOp teams;
+  programs.walk([&](tile::RoleOp other) {
+    if (other.getTeams() > 1)
+      teams = other;
+  });
+  if (!teams || failed(runReaders(teams)))
+    return consumer.emitError("expected teams that read the ring");
   return success();
 }
 
@@ -638,7 +635,7 @@ LogicalResult Specializer::run() {
     if (!isa<tile::AllocRingOp>(op) && !isScalar(&op))
       work.push_back(&op);
   b.setInsertionPoint(body->getTerminator());
-  produce(loads, loop, loop);
+  produce(loads, loop);
   b.setInsertionPoint(body->getTerminator());
   tile::RoleOp consumer =
       makeRole("consumer", schedule.getWarps(), 0, consumerRegisters());

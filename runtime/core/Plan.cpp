@@ -32,6 +32,8 @@ struct Plan::Impl {
   std::vector<std::pair<uint64_t, int64_t>> zeroed; ///< address and bytes
   bool hasTensorMaps = false;
 
+  bool countResident(const KernelImage &k, void *function, int64_t &blocks,
+                     std::string &error);
   bool allowCluster(const KernelImage &k, void *function, std::string &error);
   bool allowPersistent(const KernelImage &k, void *function,
                        std::string &error);
@@ -196,29 +198,38 @@ bool Plan::Impl::allowCluster(const KernelImage &k, void *function,
   return false;
 }
 
+/// How many blocks of a kernel the device has room for at once.
+bool Plan::Impl::countResident(const KernelImage &k, void *function,
+                               int64_t &blocks, std::string &error) {
+  int multiprocessors = 0, handle = 0, each = 0;
+  if (!driver->check(driver->deviceGet(&handle, device), "cuDeviceGet",
+                     error) ||
+      !driver->check(driver->deviceGetAttribute(
+                         &multiprocessors, attributeMultiprocessors, handle),
+                     "cuDeviceGetAttribute", error) ||
+      !driver->check(driver->maxActiveBlocks(&each, function, int(k.threads),
+                                             size_t(k.sharedBytes)),
+                     "cuOccupancyMaxActiveBlocksPerMultiprocessor", error))
+    return false;
+  blocks = int64_t(each) * multiprocessors;
+  return true;
+}
+
 /// The blocks of a persistent kernel wait for each other, so that all of them
 /// have to be resident: a device without room is told now.
 bool Plan::Impl::allowPersistent(const KernelImage &k, void *function,
                                  std::string &error) {
   if (!k.persistent)
     return true;
-  int multiprocessors = 0, handle = 0, blocks = 0;
-  if (!driver->check(driver->deviceGet(&handle, device), "cuDeviceGet",
-                     error) ||
-      !driver->check(driver->deviceGetAttribute(
-                         &multiprocessors, attributeMultiprocessors, handle),
-                     "cuDeviceGetAttribute", error) ||
-      !driver->check(driver->maxActiveBlocks(&blocks, function, int(k.threads),
-                                             size_t(k.sharedBytes)),
-                     "cuOccupancyMaxActiveBlocksPerMultiprocessor", error))
+  int64_t blocks = 0;
+  if (!countResident(k, function, blocks, error))
     return false;
-  if (int64_t(blocks) * multiprocessors >= k.programs)
+  if (blocks >= k.programs)
     return true;
   error = "kernel " + k.name + ": expected a device with room for " +
           std::to_string(k.programs) + " blocks of " +
           std::to_string(k.sharedBytes) + " bytes at once, got room for " +
-          std::to_string(int64_t(blocks) * multiprocessors) +
-          "; compile with --schedule=r_step.ring=0";
+          std::to_string(blocks) + "; compile with --schedule=r_step.ring=0";
   return false;
 }
 
@@ -227,23 +238,15 @@ bool Plan::Impl::allowPersistent(const KernelImage &k, void *function,
 /// first kernel, R, whose blocks are the largest. A launch more counts as a
 /// tenth of a wave.
 bool Plan::Impl::chooseGroup(int64_t most, std::string &error) {
-  int multiprocessors = 0, handle = 0, blocks = 0;
   const KernelImage &k = target.kernels.front();
-  if (!driver->check(driver->deviceGet(&handle, device), "cuDeviceGet",
-                     error) ||
-      !driver->check(driver->deviceGetAttribute(
-                         &multiprocessors, attributeMultiprocessors, handle),
-                     "cuDeviceGetAttribute", error) ||
-      !driver->check(driver->maxActiveBlocks(&blocks, functions.front(),
-                                             int(k.threads),
-                                             size_t(k.sharedBytes)),
-                     "cuOccupancyMaxActiveBlocksPerMultiprocessor", error))
-    return false;
   if (k.persistent) {
     group = most;
     return true;
   }
-  int64_t slots = std::max<int64_t>(1, int64_t(multiprocessors) * blocks);
+  int64_t slots = 0;
+  if (!countResident(k, functions.front(), slots, error))
+    return false;
+  slots = std::max<int64_t>(1, slots);
   auto waves = [&](int64_t slabs) {
     return ceilDiv(slabs * k.programs, slots);
   };

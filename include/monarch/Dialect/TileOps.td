@@ -266,13 +266,14 @@ def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator]> {
     `warps` warps of a program, numbered from `first`, take a role of their own:
     `consumer`, which computes and holds the rows of its tiles, or `producer`,
     one warpgroup of which one thread starts the copies; roles inside it are for
-    warps of its own, one thread each. `registers` is what
-    each thread of the role gets of the multiprocessor's registers, 0 to leave
-    them as they are at launch. Roles run side by side and meet at their rings
-    and exchanges only. With `teams` that many of them, numbered by the block's
-    argument, do the same side by side, `warps` each, and meet nowhere. `beside` marks those that the kernel's second schedule
-    is for. Roles in the two branches of an `scf.if` are for different programs,
-    which use the same warps and the same shared memory.
+    warps of its own, one thread each. `registers` is what each thread of the
+    role gets of the multiprocessor's registers, 0 to leave them as they are at
+    launch. Roles run side by side and meet at their rings, exchanges and signals
+    only. With `teams` that many of them, numbered by the block's argument, do
+    the same side by side, `warps` each, and meet nowhere. `beside` marks those
+    that the kernel's second schedule is for. Roles in the two branches of an
+    `scf.if` are for different programs, which use the same warps and the same
+    shared memory.
   }];
   let arguments = (ins StrAttr:$kind, I64Attr:$warps, I64Attr:$first,
       I64Attr:$registers, UnitAttr:$beside,
