@@ -286,6 +286,18 @@ LogicalResult BroadcastOp::verify() {
   return success();
 }
 
+LogicalResult ColumnOp::verify() {
+  auto tile = cast<RankedTensorType>(getTile().getType());
+  auto type = cast<RankedTensorType>(getResult().getType());
+  if (tile.getRank() != 2 || type.getRank() != 1 ||
+      !tile.getElementType().isF32() || !type.getElementType().isF32() ||
+      tile.getDimSize(0) != type.getDimSize(0))
+    return emitOpError() << "expected an f32 tile and its rows as the result, "
+                            "got "
+                         << tile << " and " << type;
+  return success();
+}
+
 LogicalResult ConvertLayoutOp::verify() {
   auto source = cast<RankedTensorType>(getSource().getType());
   auto result = cast<RankedTensorType>(getResult().getType());
@@ -346,10 +358,10 @@ LogicalResult CopyBulkOp::verify() {
                          << map.getNumDims() << " and " << map.getNumResults();
   // CUDA driver API, cuTensorMapEncodeTiled: at most 5 dimensions of at most
   // 256 elements a box.
-  if (getBox().size() + 1 != static_cast<size_t>(memory.getRank()) ||
-      getBox().size() > 5)
-    return emitOpError() << "expected a box of " << memory.getRank() - 1
-                         << " extents, at most 5, got " << getBox().size();
+  int64_t rank = memory.getRank(), extents = getBox().size();
+  if ((extents != rank && extents + 1 != rank) || extents > 5)
+    return emitOpError() << "expected a box of " << rank - 1 << " or " << rank
+                         << " extents, at most 5, got " << extents;
   for (int64_t extent : getBox())
     if (extent < 1 || extent > 256)
       return emitOpError() << "expected box extents in 1..256, got " << extent;

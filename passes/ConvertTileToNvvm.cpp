@@ -188,9 +188,29 @@ LogicalResult ThreadLowering::lowerConvert(tile::ConvertLayoutOp op) {
   return success();
 }
 
+LogicalResult ThreadLowering::lowerColumn(tile::ColumnOp op) {
+  if (kindOf(op.getTile()) != "staged" || kindOf(op.getResult()) != "columns")
+    return op.emitOpError("expected a tile in layout staged and a result in "
+                          "layout columns");
+  int64_t row = rowBytes(tileOf(op.getTile()));
+  Value column = mapping.lookupOrDefault(op.getColumn());
+  Value first =
+      add(at(op.getTile(), 0),
+          toI32(add(mul(quad, index(2 * row)), mul(column, index(4)))));
+  Registers regs;
+  for (int64_t n = 0; n < tileOf(op.getResult()).getDimSize(0) / 8; ++n)
+    for (int64_t e = 0; e < 2; ++e)
+      regs.push_back(LLVM::LoadOp::create(
+          b, loc, b.getF32Type(),
+          sharedPointer(add(first, i32((8 * n + e) * row))), 4));
+  registers[op.getResult()] = regs;
+  return success();
+}
+
 int64_t ThreadLowering::registerCount(RankedTensorType type) {
   StringRef kind = tile::layoutOf(type).getKind();
-  if (kind == "shared" || kind == "swizzled" || kind == "exchanged")
+  if (kind == "shared" || kind == "swizzled" || kind == "exchanged" ||
+      kind == "staged")
     return 1;
   if (kind == "rows")
     return type.getDimSize(0) / warps / 8;
@@ -345,11 +365,16 @@ static size_t slabDimensions(scf::ForallOp op) {
 /// y is the slab. Programs of a persistent kernel are for all slabs.
 LogicalResult ThreadLowering::lowerForall(scf::ForallOp op) {
   Type i32Type = b.getI32Type();
+  mapPrograms(op, NVVM::BlockIdXOp::create(b, loc, i32Type),
+              NVVM::BlockIdYOp::create(b, loc, i32Type));
+  return lowerBlock(op.getBody());
+}
+
+void ThreadLowering::mapPrograms(scf::ForallOp op, Value blockX, Value blockY) {
   auto special = [&](Value v) -> Value {
     return arith::IndexCastOp::create(b, loc, b.getIndexType(), v);
   };
-  Value rest = special(NVVM::BlockIdXOp::create(b, loc, i32Type));
-  Value y = special(NVVM::BlockIdYOp::create(b, loc, i32Type));
+  Value rest = special(blockX), y = special(blockY);
   SmallVector<OpFoldResult> bounds = op.getMixedUpperBound();
   size_t first = slabDimensions(op);
   if (first)
@@ -364,7 +389,31 @@ LogicalResult ThreadLowering::lowerForall(scf::ForallOp op) {
                 arith::RemUIOp::create(b, loc, rest, extent));
     rest = arith::DivUIOp::create(b, loc, rest, extent);
   }
-  return lowerBlock(op.getBody());
+}
+
+/// Makes the scalars again that `v` is made of, from the program's numbers.
+void ThreadLowering::remakeScalars(Value v, llvm::DenseSet<Value> &made) {
+  Operation *op = v.getDefiningOp();
+  if (!op || op->hasTrait<OpTrait::ConstantLike>() || !made.insert(v).second)
+    return;
+  for (Value operand : op->getOperands())
+    remakeScalars(operand, made);
+  [[maybe_unused]] LogicalResult lowered = lower(op);
+  assert(succeeded(lowered) && "expected a scalar that was lowered before");
+}
+
+/// The program's numbers, in statements that nothing moves or merges, and what
+/// `op` indexes with made of them.
+void ThreadLowering::readProgramAnew(Operation *op) {
+  auto read = [&](StringRef text) {
+    return assembly(text, "=r", b.getI32Type(), {}, /*sideEffects=*/true);
+  };
+  mapPrograms(op->getParentOfType<scf::ForallOp>(),
+              read("mov.u32 $0, %ctaid.x;"), read("mov.u32 $0, %ctaid.y;"));
+  llvm::DenseSet<Value> made;
+  for (Value v : op->getOperands())
+    if (v.getType().isIndex())
+      remakeScalars(v, made);
 }
 
 LogicalResult ThreadLowering::lowerBlock(Block *block) {
@@ -384,6 +433,7 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       .Case<tile::DotOp>([&](auto o) { return lowerDot(o); })
       .Case<tile::ReduceOp, tile::BroadcastOp>([&](auto) { return success(); })
       .Case<tile::ConvertLayoutOp>([&](auto o) { return lowerConvert(o); })
+      .Case<tile::ColumnOp>([&](auto o) { return lowerColumn(o); })
       .Case<tile::AllocRingOp>([&](auto o) { return lowerAlloc(o); })
       .Case<tile::CopyAsyncOp>([&](auto o) { return lowerCopy(o), success(); })
       .Case<tile::CommitOp>([&](auto) {
@@ -445,8 +495,16 @@ LogicalResult ThreadLowering::lower(Operation *op) {
           auto constant = dyn_cast<arith::ConstantOp>(o);
           if (constant && !cast<ElementsAttr>(constant.getValue()).isSplat())
             return o->emitOpError("expected a splat constant");
-          if (constant || OpTrait::hasElementwiseMappableTraits(o))
-            return success();
+          if (!constant && !OpTrait::hasElementwiseMappableTraits(o))
+            return o->emitOpError("is not an op of the mapped level");
+          // But a value of each row that is stored later waits as itself, and
+          // not as the rows of scores it is made of.
+          Value v = o->getResult(0);
+          if (!constant && tileOf(v).getRank() == 1 &&
+              llvm::any_of(v.getUsers(), llvm::IsaPred<tile::StoreOp>) &&
+              !isa<tile::StoreOp>(o->getNextNode()))
+            (void)all(v);
+          return success();
         } else if (isa<arith::ArithDialect>(o->getDialect()) &&
                    llvm::all_of(o->getResultTypes(), [](Type type) {
                      return type.isIntOrIndexOrFloat();
@@ -478,9 +536,10 @@ LogicalResult ThreadLowering::run() {
   auto isCopiedInBulk = [](Value memory) {
     return llvm::any_of(memory.getUsers(), [](Operation *user) {
       auto copy = dyn_cast<tile::CopyBulkOp>(user);
-      return copy && cast<tile::RingType>(copy.getRing().getType())
-                             .getTile()
-                             .getRank() == 2;
+      return copy &&
+             tile::layoutOf(
+                 cast<tile::RingType>(copy.getRing().getType()).getTile())
+                     .getKind() == "swizzled";
     });
   };
   SmallVector<Type> types;

@@ -30,7 +30,11 @@ inline ScheduleAttr scheduleOf(mlir::Operation *function) {
   return function->getAttrOfType<ScheduleAttr>(tile::scheduleAttrName);
 }
 
-/// Factors [slab, P/group, NK, group, D] are intermediates; tokens have rank 6.
+/// Tokens are [B, F, H, W, heads, D]; intermediates are factors
+/// [slab, P/group, NK, group, D] or a value a row [slab, P/group, NK, group].
+inline bool isTokens(mlir::Value memory) {
+  return mlir::cast<mlir::MemRefType>(memory.getType()).getRank() == 6;
+}
 inline bool isFactor(mlir::Value memory) {
   return mlir::cast<mlir::MemRefType>(memory.getType()).getRank() == 5;
 }

@@ -213,14 +213,19 @@ private:
   LogicalResult buildRedistribute(RedistributeOp op);
   LogicalResult buildDense(DenseOp op);
 
-  /// P of the L step: scale * q . aL - cL.
+  /// P of the L step: scale * q . aL - cL, -infinity for keys that are not
+  /// `valid`.
   Value biasedScores(Value q, Value keyTile, Value biasTile, double scale,
-                     int64_t groups = 1) {
+                     int64_t groups = 1, Value valid = {}) {
     Value s =
         dot(q, keyTile, Value(), n, /*transposeRhs=*/true, 0, false, groups);
-    return arith::SubFOp::create(
-        b, loc, arith::MulFOp::create(b, loc, s, splat(scale, {m, n})),
-        broadcast(biasTile, 0, {m, n}, groups));
+    s = arith::MulFOp::create(b, loc, s, splat(scale, {m, n}));
+    if (valid)
+      biasTile = arith::SelectOp::create(
+          b, loc, valid, biasTile,
+          splat(std::numeric_limits<float>::infinity(), {n}));
+    return arith::SubFOp::create(b, loc, s,
+                                 broadcast(biasTile, 0, {m, n}, groups));
   }
   /// Ends one turn of a loop that carries maximum, sum and one output.
   void accumulate(scf::ForOp loop, Value x, Value valueTile,

@@ -132,14 +132,17 @@ Choice chooseWgmma(const Shape &s, TargetAttr target) {
 }
 
 /// wgmma for L steps of many block rows: 64 a warpgroup share a pair's keys and
-/// values in shared memory, which mma.sync would read once for every 16.
-Choice chooseWgmmaL(const Shape &s) {
+/// values in shared memory, which mma.sync would read once for every 16. With a
+/// `fixed` number of keys these come as boxes of tensor maps.
+Choice chooseWgmmaL(const Shape &s, bool fixed) {
   Choice c;
   c.kind = "wgmma";
   c.warps = 4 * std::min<int64_t>(3, ceilDiv(s.geometry.b1(), 64));
   c.rows = 16 * c.warps;
-  c.columns = 64;
-  c.stages = 3;
+  // More columns leave no registers, more stages gain nothing
+  // (docs/performance.md).
+  c.columns = fixed ? 96 : 64;
+  c.stages = fixed ? 2 : 3;
   c.chunk = s.valueDim;
   c.why = "keys flattened over key tile and row, 64 block rows a warpgroup";
   return c;
@@ -243,12 +246,11 @@ int64_t Ring::leastSlots() const {
 /// those of a pair, R and L share the multiprocessors: L's hold all pairs of a
 /// slab, the others deal its (k, c) among them. Rows go through the L2 cache
 /// and not through memory.
-Ring ringOf(const Shape &s, bool causal, bool dynamicFrames,
-            TargetAttr target) {
+Ring ringOf(const Shape &s, bool fixedKeys, TargetAttr target) {
   const Geometry &g = s.geometry;
   int64_t keys = g.keyTiles() * g.b1();
   // Three warpgroups of R: 144 registers a thread are enough for 80 scores.
-  if (causal || dynamicFrames || g.sequenceTokens || g.b2() > 80 ||
+  if (!fixedKeys || g.sequenceTokens || g.b2() > 80 ||
       g.queryTiles() * g.b2() <= 128 || g.b1() <= 32 || g.b1() > 64 ||
       s.headDim != 128 || s.valueDim != 128)
     return {};
@@ -292,6 +294,12 @@ Choice chooseRingL(const Shape &s, Ring ring) {
 bool isCausal(Operation *step) {
   auto frames = step->getAttrOfType<IntegerAttr>("causal_frames");
   return frames && frames.getInt();
+}
+
+/// Whether every query reads the same keys, known now.
+bool hasFixedKeys(Operation *step) {
+  return !isCausal(step) &&
+         llvm::none_of(step->getOperandTypes(), llvm::IsaPred<IndexType>);
 }
 
 /// `kernel.part=value` of the module's request.
@@ -443,11 +451,9 @@ struct SelectSchedule
     }
     if (programs == 0)
       return Ring();
-    bool dynamicFrames =
-        llvm::any_of(step->getOperandTypes(), llvm::IsaPred<IndexType>);
     Ring ring;
     if (possible)
-      ring = ringOf(s, isCausal(step), dynamicFrames, target);
+      ring = ringOf(s, hasFixedKeys(step), target);
     if ((programs || slots) && !ring.ofR)
       return step->emitOpError(
           "schedule: expected r_step.ring=0; a ring is for targets with wgmma, "
@@ -538,7 +544,8 @@ struct SelectSchedule
       c = isL ? chooseExchangeL(shape, cluster, target)
               : chooseExchangeR(shape, cluster);
     else if (kind == "wgmma")
-      c = isL ? chooseWgmmaL(shape) : chooseWgmma(shape, target);
+      c = isL ? chooseWgmmaL(shape, hasFixedKeys(main))
+              : chooseWgmma(shape, target);
     else
       c = chooseMmaSync(main, shape, target);
     if (failed(apply(c, kernel)))

@@ -216,6 +216,9 @@ private:
   SmallVector<Value> flatten(ValueRange values);
   void bind(ValueRange to, ValueRange flat);
   void readThreadAnew();
+  void mapPrograms(scf::ForallOp op, Value blockX, Value blockY);
+  void remakeScalars(Value v, llvm::DenseSet<Value> &made);
+  void readProgramAnew(Operation *op);
   /// Inside its scope the thread's numbers are those read here, if `wanted`.
   struct NumbersHere {
     NumbersHere(ThreadLowering &of, bool wanted)
@@ -234,6 +237,7 @@ private:
   void lowerInBounds(tile::InBoundsOp op);
   LogicalResult lowerDot(tile::DotOp op);
   LogicalResult lowerConvert(tile::ConvertLayoutOp op);
+  LogicalResult lowerColumn(tile::ColumnOp op);
   LogicalResult lowerAlloc(tile::AllocRingOp op);
   void lowerCopy(tile::CopyAsyncOp op);
   int64_t registerCount(RankedTensorType type);
@@ -241,6 +245,7 @@ private:
   //--- Hopper (ThreadWgmma.cpp) ---//
   LogicalResult lowerSwizzledAlloc(tile::AllocRingOp op);
   void addBarriers(Ring &ring, tile::AllocRingOp op);
+  bool isReadByThreads(const Ring &ring);
   void initBarrier(Value first, int64_t stage, int64_t arrivals);
   void arrive(Value barrier);
   LogicalResult lowerRole(tile::RoleOp op);

@@ -2,6 +2,8 @@
 
 #include "ThreadLowering.h"
 
+#include "llvm/Support/SaveAndRestore.h"
+
 using namespace mlir;
 using namespace monarch;
 
@@ -134,13 +136,23 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
   Value moving;      ///< bytes from the previous row, dynamic strides
   for (unsigned x = 0; x < rows.map.getNumResults(); ++x) {
     AffineExpr e = rows.map.getResult(x);
-    if (!rows.inBounds[x]) {
-      Value size =
-          memory.sizes[x] ? memory.sizes[x] : index(memory.type.getDimSize(x));
-      require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                    evaluate(e, dims), size));
-    }
     std::optional<int64_t> step = stepOf(e, rowDim, distance - rows.distance);
+    if (!rows.inBounds[x]) {
+      // One number is compared with many constants where it can be: many
+      // numbers with one constant would each take a register.
+      std::optional<int64_t> ahead = stepOf(e, rowDim, distance);
+      if (memory.sizes[x])
+        ahead = std::nullopt;
+      SmallVector<Value> first = rows.operands;
+      first.push_back(rows.first);
+      Value size = memory.sizes[x]
+                       ? memory.sizes[x]
+                       : index(memory.type.getDimSize(x) - ahead.value_or(0));
+      require(arith::CmpIOp::create(
+          b, loc, arith::CmpIPredicate::slt,
+          evaluate(e, ahead ? ArrayRef<Value>(first) : ArrayRef<Value>(dims)),
+          size));
+    }
     if (!step) {
       linear = false;
     } else if (*step && !memory.strides[x]) {
@@ -248,10 +260,16 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
   const Memory &memory = memories.find(op.getDest())->second;
   Value tile = op.getValue();
   Type element = memory.type.getElementType();
-  // Of a persistent kernel's outputs addresses are made here, or they would
-  // wait in registers for the next slab.
-  NumbersHere here(*this, scheduleOf(from).getRing() &&
-                              !isFactor(op.getDest()) && type.getRank() == 2);
+  // Addresses of outputs are made here, or they would wait in registers while
+  // wgmma wants all of them.
+  ScheduleAttr schedule = scheduleOf(from);
+  bool late = schedule && schedule.getKind() == "wgmma" &&
+              schedule.getCluster() == 1 && !isFactor(op.getDest()) &&
+              type.getRank() == 2;
+  NumbersHere here(*this, late);
+  llvm::SaveAndRestore<IRMapping> scalars(mapping, IRMapping(mapping));
+  if (late && !schedule.getRing()) // whose programs stay
+    readProgramAnew(op);
   Value offset;
   if (type.getRank() == 2)
     offset = toI64(mul(quad, index(op.getInterleave() ? 16 : 4)));

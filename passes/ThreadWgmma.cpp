@@ -89,8 +89,9 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
 void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
   ring.full = allocBarriers(ring.stages);
   ring.empty = allocBarriers(ring.stages);
-  // A turn is released by the warps of one of the consumers, and by a producer
-  // that counts.
+  // A turn is released by the warps of one of the consumers, or their threads
+  // where those read it, and by a producer that counts.
+  int64_t each = isReadByThreads(ring) ? 32 : 1;
   int64_t consumers = warps, producers = 0;
   for (Operation *user : op.getRing().getUsers())
     if (auto role = isa<tile::ReleaseOp>(user)
@@ -108,8 +109,13 @@ void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < ring.stages; ++s) {
     initBarrier(ring.full, s, 1);
-    initBarrier(ring.empty, s, consumers + producers);
+    initBarrier(ring.empty, s, each * consumers + producers);
   }
+}
+
+/// What products read is swizzled.
+bool ThreadLowering::isReadByThreads(const Ring &ring) {
+  return tile::layoutOf(ring.tile).getKind() != "swizzled";
 }
 
 void ThreadLowering::initBarrier(Value first, int64_t stage, int64_t arrivals) {
@@ -173,8 +179,9 @@ Value ThreadLowering::evictPolicy(StringRef evict) {
 
 LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   const Ring *known = swizzledRing(op.getRing());
+  bool swizzled = known && !isReadByThreads(*known);
   if (!known || !memories.count(op.getSource()) ||
-      (known->tile.getRank() == 2 && !tensorMaps.lookup(op.getSource())))
+      (swizzled && !tensorMaps.lookup(op.getSource())))
     return op.emitOpError("expected a ring of swizzled tiles and an argument "
                           "of the kernel");
   const Ring &ring = *known;
@@ -196,7 +203,7 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   }
   awaitRelease(ring.empty, turn, ring.stages);
   Value full = ofTurn(ring.full, turn, ring, 8);
-  if (ring.tile.getRank() == 1) {
+  if (!swizzled) {
     const Memory &memory = memories.find(op.getSource())->second;
     int64_t bytes = ring.tile.getDimSize(0) * rowBytes(ring.tile);
     expectBytes(full, i32(bytes));
@@ -215,8 +222,9 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   for (Value v : op.getIndices())
     dims.push_back(mapping.lookupOrDefault(v));
   dims.push_back(index(0));
-  SmallVector<Value> outer; // slowest first, without the batch
-  for (AffineExpr e : op.getMap().getResults().drop_front())
+  SmallVector<Value> outer; // slowest first, without a tensor's batch
+  for (AffineExpr e :
+       op.getMap().getResults().take_back(op.getBox().size() - 1))
     outer.push_back(toI32(evaluate(e, dims)));
   Value stage = ofTurn(ring.base, turn, ring, ring.stageBytes);
   Value policy = evictPolicy(op.getEvict());
@@ -255,12 +263,16 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   if (!known)
     return op.emitOpError("expected a ring of swizzled tiles");
   const Ring &ring = *known;
-  // Where no product has brought the warp's threads together, one may still be
-  // reading.
-  if (ring.tile.getRank() == 1 && !isProducer(op))
-    NVVM::SyncWarpOp::create(b, loc, i32(-1));
   Value barrier =
       ofTurn(ring.empty, mapping.lookupOrDefault(op.getTurn()), ring, 8);
+  // What threads have read, not products, the copy engine may write only after
+  // a fence in each of them: without it a copy overtook loads that waited
+  // behind other warps' products for the shared memory. PTX ISA, "Async proxy".
+  if (isReadByThreads(ring) && !isProducer(op)) {
+    fenceProxy();
+    arrive(barrier);
+    return success();
+  }
   Value isFirst =
       arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane, index(0));
   auto branch = scf::IfOp::create(b, loc, isFirst, false);

@@ -28,10 +28,13 @@ static StringRef kindFor(Value v, ScheduleAttr schedule, bool sharesQuery) {
   if (v.getDefiningOp<tile::ReceiveOp>())
     return "exchanged";
   if (rank == 1) {
-    for (Operation *user : v.getUsers())
-      if (auto broadcast = dyn_cast<tile::BroadcastOp>(user))
-        if (broadcast.getAxis() == 0)
-          return "columns";
+    for (Operation *user : v.getUsers()) {
+      auto broadcast = dyn_cast<tile::BroadcastOp>(user);
+      if (broadcast && broadcast.getAxis() == 0)
+        return "columns";
+      if (isa<arith::SelectOp>(user))
+        return kindFor(user->getResult(0), schedule, sharesQuery);
+    }
     return "rows";
   }
   // Rows of queries may be carried through loops and branches.
@@ -96,9 +99,14 @@ struct TileAssignLayouts
       readsFactors |= isa<tile::ReceiveOp>(op);
     });
     // Teams that take turns have no registers for query rows, nor have the
-    // warps of a ring.
-    bool sharesQuery = schedule.getKind() == "wgmma" &&
-                       (schedule.getCluster() > 1 || schedule.getRing());
+    // warps of a ring or of L.
+    bool readsInBulk = false;
+    kernel->walk([&](tile::LoadOp load) {
+      readsInBulk |= isFactor(load.getSource()) && !load.getLimit();
+    });
+    bool sharesQuery =
+        schedule.getKind() == "wgmma" &&
+        (schedule.getCluster() > 1 || schedule.getRing() || readsInBulk);
     kernel->walk([&](Operation *op) {
       for (Value v : op->getResults())
         assign(v, schedule, sharesQuery);

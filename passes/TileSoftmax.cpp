@@ -77,6 +77,7 @@ private:
   Geometry g;
   int64_t batch = 0, heads = 0;
   int64_t slabPairs = 0;
+  int64_t bulkKeys = 0; ///< that L takes at a time as one piece; 0: not so
   bool dynamicFrames = false;
 };
 
@@ -145,6 +146,9 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
   int64_t group = pairGroup(schedule);
   int64_t pairs = slabPairs, slots = schedule.getSlots();
   int64_t keys = slots ? slots : first.getDimSize(3);
+  bool scalarsInBulk = bulkKeys && first.getRank() == 4;
+  if (scalarsInBulk)
+    keys = roundUp(keys, bulkKeys);
   double size = double(roundUp(pairs, group)) * keys * row * 4;
   if (size > double(int64_t(1) << 50))
     return entry.emitError("G1: expected a workspace of at most 2^50 bytes a "
@@ -161,10 +165,10 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
     if (t.getRank() == 5) {
       shape.push_back(t.getDimSize(4));
       strides.push_back(1);
-    } else if (slots) {
-      // A pair's keys lie side by side: readers take them as one piece.
-      std::swap(strides[2], strides[3]);
-      strides[3] = slots;
+    } else if (scalarsInBulk && slots) {
+      // A pair's keys lie side by side.
+      strides[2] = 1;
+      strides[3] = keys;
     }
     Buffer buffer;
     buffer.name = name + "+" + std::to_string(offset);
@@ -284,6 +288,11 @@ LogicalResult Entry::assignBuffers() {
     if (!kernel.getSchedule())
       return kernel.emitOpError("expected a schedule; run "
                                 "monarch-select-schedule first");
+    ScheduleAttr ofL = kernel.getBeside().value_or(*kernel.getSchedule());
+    if (ofL.getKind() == "wgmma" && !kernel.getBody().getOps<LStepOp>().empty())
+      bulkKeys = ofL.getColumns();
+  }
+  for (KernelOp kernel : kernels) {
     ScheduleAttr schedule = *kernel.getSchedule();
     if (kernel.getBeside() && schedule.getRing() && failed(addRing(kernel)))
       return failure();

@@ -16,25 +16,29 @@ namespace monarch {
 
 namespace {
 
-/// Keys and values of tokens. Those of factors are copied by all threads
-/// (monarch-tile-pipeline), unless they come through a ring: no tensor map
-/// describes any other workspace.
+/// Keys and values, and the bias beside them. A limit on rows of factors, how
+/// many keys the call has, is in no tensor map: all threads copy such rows
+/// (monarch-tile-pipeline).
 bool wantsBulkCopy(tile::LoadOp load) {
-  return tile::layoutOf(load.getType()).getKind() == "swizzled" &&
-         !isFactor(load.getSource()) &&
-         llvm::any_of(load->getUsers(), [&](Operation *user) {
-           auto dot = dyn_cast<tile::DotOp>(user);
-           return dot && dot.getRhs() == load.getResult();
-         });
+  StringRef kind = tile::layoutOf(load.getType()).getKind();
+  if (!isTokens(load.getSource()) && load.getLimit())
+    return false;
+  return kind == "columns" ||
+         (kind == "swizzled" &&
+          llvm::any_of(load->getUsers(), [&](Operation *user) {
+            auto dot = dyn_cast<tile::DotOp>(user);
+            return dot && dot.getRhs() == load.getResult();
+          }));
 }
 
-/// A kernel whose keys and values are factors: its warps do all alike.
+/// A kernel whose keys and values are not copied in bulk: its warps do all
+/// alike.
 bool isFilledByThreads(func::FuncOp kernel) {
   bool bulk = false, factors = false;
   kernel.walk([&](tile::LoadOp load) {
     bulk |= wantsBulkCopy(load);
     factors |= tile::layoutOf(load.getType()).getKind() == "swizzled" &&
-               isFactor(load.getSource());
+               !isTokens(load.getSource());
   });
   return factors && !bulk;
 }
@@ -66,6 +70,7 @@ private:
                         MutableArrayRef<tile::LoadOp> loads);
   LogicalResult runReaders(tile::RoleOp teams);
   void produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop);
+  Value turnOf(scf::ForOp loop, Value at);
   void eachTurn(scf::ForOp loop, Operation *scope,
                 llvm::function_ref<void(Value, IRMapping &)> body);
   void messenger(int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
@@ -90,12 +95,13 @@ private:
   ScheduleAttr schedule;
   OpBuilder b;
   Location loc;
-  SmallVector<Value> rings; ///< one a load
+  SmallVector<Value> rings;    ///< one a load
+  SmallVector<AffineMap> maps; ///< of the copies
   SmallVector<SmallVector<int64_t>> boxes;
 };
 
-/// Extents of the box that a load of rows reads, batch left out: the rows along
-/// the one index that moves with the row, all channels of a half.
+/// Extents of the box that a load of rows reads, a tensor's batch left out: the
+/// rows along the one index that moves with the row, all channels of a half.
 LogicalResult Specializer::addBox(tile::LoadOp load,
                                   SmallVectorImpl<int64_t> &box) {
   if (failed(refuseRuns(load)))
@@ -111,7 +117,7 @@ LogicalResult Specializer::addBox(tile::LoadOp load,
   AffineMap map = load.getMap();
   unsigned row = map.getNumDims() - 1;
   int moving = 0;
-  for (AffineExpr e : map.getResults().drop_front()) {
+  for (AffineExpr e : map.getResults().drop_front(isTokens(load.getSource()))) {
     bool moves = e.isFunctionOfDim(row);
     if (moves) {
       AffineExpr rest = e - b.getAffineDimExpr(row);
@@ -164,12 +170,12 @@ LogicalResult Specializer::nameBox(tile::LoadOp load, ArrayRef<int64_t> box) {
       SmallVector<Attribute> list(arguments.getValue());
       known = with(known, "box", b.getDenseI64ArrayAttr(box));
       auto type = cast<MemRefType>(argument.getType());
-      if (isFactor(argument)) { // a loader knows the extents of tokens only
+      // A loader knows the extents of tokens, and how many slabs there are.
+      if (!isTokens(argument)) {
         auto [strides, offset] = type.getStridesAndOffset();
         known = with(known, "extents",
                      b.getDenseI64ArrayAttr(type.getShape().drop_front()));
-        known = with(known, "strides",
-                     b.getDenseI64ArrayAttr(ArrayRef(strides).drop_front()));
+        known = with(known, "strides", b.getDenseI64ArrayAttr(strides));
       }
       list[number] = known;
       entry = with(launch, "arguments", b.getArrayAttr(list));
@@ -186,22 +192,46 @@ LogicalResult Specializer::allocate(MutableArrayRef<tile::LoadOp> loads,
                                     int64_t stages) {
   rings.clear();
   boxes.clear();
+  maps.clear();
   auto role = loads.front()->getParentOfType<tile::RoleOp>();
   b.setInsertionPointToStart(role ? role->getBlock() : programs.getBody());
   boxes.resize(loads.size());
   for (auto [load, box] : llvm::zip(loads, boxes)) {
-    // Columns are read from rows as they lie in memory.
     auto type = cast<RankedTensorType>(load.getType());
     tile::LayoutAttr layout = tile::layoutOf(type);
-    if (layout.getKind() == "columns")
+    if (failed(addBox(load, box)))
+      return failure();
+    AffineMap map = load.getMap();
+    if (layout.getKind() == "columns") {
+      // Read from rows as they lie in memory: of one value, or of as many as
+      // lie together.
+      auto memory = cast<MemRefType>(load.getSource().getType());
+      auto [strides, offset] = memory.getStridesAndOffset();
+      int64_t row = 1;
+      for (auto [extent, stride] : llvm::zip(box, strides))
+        if (extent == type.getDimSize(0))
+          row = stride;
+      SmallVector<int64_t> shape(type.getShape());
+      StringRef kind = "shared";
+      if (row != 1) {
+        shape.push_back(row);
+        kind = "staged";
+        if (strides.back() != 1 || memory.getShape().back() != row)
+          return load.emitOpError("expected rows that lie together, got ")
+                 << memory;
+        box.back() = row;
+        map = AffineMap::get(map.getNumDims(), 0, map.getResults().drop_back(),
+                             b.getContext());
+      }
       type = RankedTensorType::get(
-          type.getShape(), type.getElementType(),
-          tile::LayoutAttr::get(b.getContext(), "shared", layout.getWarps()));
+          shape, type.getElementType(),
+          tile::LayoutAttr::get(b.getContext(), kind, layout.getWarps()));
+    } else if (failed(nameBox(load, box))) {
+      return failure();
+    }
+    maps.push_back(map);
     rings.push_back(tile::AllocRingOp::create(
         b, load.getLoc(), tile::RingType::get(b.getContext(), stages, type)));
-    if (failed(addBox(load, box)) ||
-        (type.getRank() == 2 && failed(nameBox(load, box))))
-      return failure();
   }
   return success();
 }
@@ -213,12 +243,13 @@ void Specializer::copy(size_t i, tile::LoadOp load, Value turn, Value enable,
   SmallVector<Value> indices;
   for (Value v : load.getIndices())
     indices.push_back(remake(b, v, scope, mapping));
-  // Other programs read keys and values too, but the rows of a ring that are
-  // still to be read come before; those that have been read may go.
-  StringRef evict = schedule.getRing() ? "first" : "last";
+  // Other programs read tokens too, but the rows of a ring come before, which
+  // are read once.
+  StringRef evict = schedule.getRing()           ? "first"
+                    : isTokens(load.getSource()) ? "last"
+                                                 : "normal";
   tile::CopyBulkOp::create(b, load.getLoc(), load.getSource(), indices,
-                           rings[i], turn, enable, load.getMap(), boxes[i],
-                           evict);
+                           rings[i], turn, enable, maps[i], boxes[i], evict);
 }
 
 /// Registers of an SM are dealt to warpgroups: 3 consumers at 160 and a
@@ -246,7 +277,8 @@ void Specializer::produce(MutableArrayRef<tile::LoadOp> loads,
   if (!loop)
     zero = arith::ConstantIndexOp::create(b, loc, 0);
   makeRole("producer", 4, schedule.getWarps(), producerRegisters());
-  auto copies = [&](Value turn, IRMapping &mapping) {
+  auto copies = [&](Value at, IRMapping &mapping) {
+    Value turn = loop ? turnOf(loop, at) : at;
     for (auto [i, load] : llvm::enumerate(loads))
       copy(i, load, turn, Value(), loop, mapping);
   };
@@ -255,6 +287,15 @@ void Specializer::produce(MutableArrayRef<tile::LoadOp> loads,
     eachTurn(loop, loop, copies);
   else
     copies(zero, none);
+}
+
+/// The turn of a loop from 0 in which its induction variable is `at`.
+Value Specializer::turnOf(scf::ForOp loop, Value at) {
+  int64_t step = *getConstantIntValue(loop.getStep());
+  if (step == 1)
+    return at;
+  return arith::DivUIOp::create(b, loc, at,
+                                arith::ConstantIndexOp::create(b, loc, step));
 }
 
 /// A loop over the turns of `loop`, for another role. What `body` needs of
@@ -482,14 +523,28 @@ void Specializer::acquire(size_t i, tile::LoadOp load, Block *where,
   b.setInsertionPoint(first);
   Type type = cast<tile::RingType>(rings[i].getType()).getTile();
   Value v = tile::AcquireOp::create(b, load.getLoc(), type, rings[i], turn);
-  if (type != load.getType()) {
-    auto read =
-        tile::ConvertLayoutOp::create(b, load.getLoc(), load.getType(), v);
-    v = read;
-    last = read;
+  if (maps[i] != load.getMap()) {
+    SmallVector<Value> operands(load.getIndices());
+    AffineMap map = load.getMap();
+    operands.push_back(arith::ConstantIndexOp::create(b, load.getLoc(), 0));
+    Value column = affine::AffineApplyOp::create(
+        b, load.getLoc(),
+        AffineMap::get(map.getNumDims(), 0,
+                       map.getResult(map.getNumResults() - 1)),
+        operands);
+    v = tile::ColumnOp::create(b, load.getLoc(), load.getType(), v, column);
+    last = v.getDefiningOp();
+  } else if (type != load.getType()) {
+    v = tile::ConvertLayoutOp::create(b, load.getLoc(), load.getType(), v);
+    last = v.getDefiningOp();
   }
   load.replaceAllUsesWith(v);
   b.setInsertionPointAfter(last);
+  // What threads read has surely arrived when the block is done: the fence that
+  // giving it back takes costs nothing there.
+  if (tile::layoutOf(cast<RankedTensorType>(type)).getKind() != "swizzled")
+    where->mightHaveTerminator() ? b.setInsertionPoint(&where->back())
+                                 : b.setInsertionPointToEnd(where);
   tile::ReleaseOp::create(b, load.getLoc(), rings[i], turn);
 }
 
@@ -617,15 +672,20 @@ LogicalResult Specializer::run() {
     return kernel.emitError("expected loads of swizzled tiles");
   Block *turns = loads.front()->getBlock();
   auto loop = dyn_cast<scf::ForOp>(turns->getParentOp());
+  auto role = loads.front()->getParentOfType<tile::RoleOp>();
+  llvm::erase_if(loads, [&](tile::LoadOp load) {
+    return role && !role->isAncestor(load);
+  });
   for (tile::LoadOp load : loads)
     if (load->getBlock() != turns)
       return load.emitOpError("expected all swizzled tiles in one loop");
-  if (auto role = loads.front()->getParentOfType<tile::RoleOp>())
+  if (role)
     return schedule.getRing() ? runRing(role, loads) : runTeams(role, loads);
   if (loop && (loop->getBlock() != body ||
                getConstantIntValue(loop.getLowerBound()) != 0 ||
-               getConstantIntValue(loop.getStep()) != 1))
-    return loop.emitError("expected one loop over key tiles, from 0 by 1");
+               !getConstantIntValue(loop.getStep())))
+    return loop.emitError("expected one loop over key tiles, from 0 by a "
+                          "constant step");
   if (failed(allocate(loads, schedule.getStages())))
     return failure();
   loc = programs.getLoc();
@@ -644,7 +704,11 @@ LogicalResult Specializer::run() {
                    consumer.getBody().front().end());
 
   Block *where = loop ? loop.getBody() : &consumer.getBody().front();
-  Value turn = loop ? loop.getInductionVar() : zero;
+  Value turn = zero;
+  if (loop) {
+    b.setInsertionPointToStart(where);
+    turn = turnOf(loop, loop.getInductionVar());
+  }
   for (auto [i, load] : llvm::enumerate(loads)) {
     acquire(i, load, where, turn);
     load.erase();

@@ -248,12 +248,13 @@ static std::string findFault(const TargetImage &t) {
       bool validBox =
           a.box.empty() || (isToken ? a.box.size() == 5
                                     : a.box.size() >= 2 && a.box.size() <= 5);
-      validBox &= a.extents.size() == a.strides.size() &&
-                  (isToken || a.extents.size() == a.box.size());
+      validBox &= isToken ? a.strides.empty()
+                          : a.strides.size() == a.box.size() &&
+                                a.extents.size() + 1 == a.box.size();
       for (int64_t extent : a.extents)
         validBox &= extent >= 1 && extent <= INT32_MAX;
       for (int64_t stride : a.strides)
-        validBox &= stride >= 1 && stride <= INT32_MAX;
+        validBox &= stride >= 1 && stride < int64_t(1) << 39; // of 2 bytes
       for (int64_t extent : a.box) // of a tensor map, at most 256 elements
         validBox &= extent >= 1 && extent <= 256;
       if (!validBox)

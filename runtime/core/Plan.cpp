@@ -396,9 +396,12 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error,
           if (ws != impl->workspaceAt.end()) {
             uint64_t at = ws->second + uint64_t(a.offsetBytes);
             arguments.add(at);
-            if (!a.box.empty() &&
-                !encode(*d, arguments.addMap(), reinterpret_cast<void *>(at),
-                        a.extents, a.strides, a, impl->problem.dtype, error))
+            if (a.box.empty())
+              continue;
+            std::vector<int64_t> extents = a.extents;
+            extents.insert(extents.begin(), impl->group);
+            if (!encode(*d, arguments.addMap(), reinterpret_cast<void *>(at),
+                        extents, a.strides, a, impl->problem.dtype, error))
               return false;
             continue;
           }

@@ -145,3 +145,48 @@ func.func @threads(%x: memref<?x1x256x1x128xbf16>, %p: memref<?x64x1x1x64xbf16>,
   }
   return
 }
+
+// -----
+
+#rows = affine_map<(d0, d1, d2) -> (d0, 2, d1 + d2, 3)>
+#bias = affine_map<(d0, d1, d2) -> (d0, 2, d1 + d2)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+#staged = #monarch_tile.layout<staged, warps = 4>
+#columns = #monarch_tile.layout<columns, warps = 4>
+
+// Factors: the map has the slab as well, so that five numbers say where. A bias
+// comes as 64 rows of 32 bytes, a thread's products need 2 rows of 8, and all
+// 128 threads say that they have read.
+// CHECK-LABEL: llvm.func @factors
+func.func @factors(%x: memref<?x4x256x8x128xbf16>, %y: memref<?x4x256x8xf32>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 64, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  %c0 = arith.constant 0 : index
+  %c3 = arith.constant 3 : index
+  scf.forall (%i) in (%n) {
+    // CHECK-COUNT-2: nvvm.mbarrier.init %{{.*}}, %c4_i32
+    %keys = monarch_tile.alloc_ring : <2, tensor<64x128xbf16, #swizzled>>
+    // CHECK-COUNT-2: nvvm.mbarrier.init %{{.*}}, %c128_i32
+    %pairs = monarch_tile.alloc_ring : <2, tensor<64x8xf32, #staged>>
+    monarch_tile.role "producer" warps 4 from 4 registers 24 {
+      // CHECK: nvvm.mbarrier.arrive.expect_tx %{{.*}}, %c2048_i32
+      // CHECK: nvvm.cp.async.bulk.shared.cluster.global
+      monarch_tile.copy_bulk %y[%i, %c0] box [1, 1, 64, 8] to %pairs[%c0] {map = #bias} : memref<?x4x256x8xf32> -> <2, tensor<64x8xf32, #staged>>
+      // CHECK: nvvm.mbarrier.arrive.expect_tx %{{.*}}, %c16384_i32
+      // CHECK-COUNT-2: nvvm.cp.async.bulk.tensor.shared.cluster.global {{.*}} box[%{{[^,]*}}, %{{[^,]*}}, %{{[^,]*}}, %{{[^,]*}}, %{{[^,]*}}]
+      monarch_tile.copy_bulk %x[%i, %c0] box [1, 1, 64, 1, 64] to %keys[%c0] {map = #rows} : memref<?x4x256x8x128xbf16> -> <2, tensor<64x128xbf16, #swizzled>>
+    }
+    monarch_tile.role "consumer" warps 4 from 0 registers 240 {
+      %k = monarch_tile.acquire %keys[%c0] : <2, tensor<64x128xbf16, #swizzled>> -> tensor<64x128xbf16, #swizzled>
+      monarch_tile.release %keys[%c0] : !monarch_tile.ring<2, tensor<64x128xbf16, #swizzled>>
+      %p = monarch_tile.acquire %pairs[%c0] : <2, tensor<64x8xf32, #staged>> -> tensor<64x8xf32, #staged>
+      // CHECK-COUNT-16: llvm.load %{{.*}} {alignment = 4 : i64} : !llvm.ptr<3> -> f32
+      // CHECK-NOT: llvm.load
+      %b = monarch_tile.column %p[%c3] : tensor<64x8xf32, #staged> -> tensor<64xf32, #columns>
+      // CHECK: nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>
+      // CHECK-NOT: scf.if
+      // CHECK: nvvm.mbarrier.arrive
+      monarch_tile.release %pairs[%c0] : !monarch_tile.ring<2, tensor<64x8xf32, #staged>>
+    }
+  }
+  return
+}

@@ -51,10 +51,10 @@
 // b2 = 80 still fits three warpgroups; b1 = 135: so many rows share their keys
 // that L is on wgmma too.
 // WIDE: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2,
-// WIDE: kernel "l_step" schedule <kind = "wgmma", rows = 192, columns = 64, warps = 12, stages = 3, chunk = 128,
+// WIDE: kernel "l_step" schedule <kind = "wgmma", rows = 192, columns = 96, warps = 12, stages = 2, chunk = 128,
 // SYNC: kernel "r_step" schedule <kind = "wgmma",
 // SYNC: kernel "l_step" schedule <kind = "mma_sync", rows = 144, columns = 32, warps = 9, stages = 3,
-// FEWER: kernel "l_step" schedule <kind = "wgmma", rows = 64, columns = 64, warps = 4, stages = 3,
+// FEWER: kernel "l_step" schedule <kind = "wgmma", rows = 64, columns = 96, warps = 4, stages = 2,
 
 // b2 = 1560: online softmax and entropy.
 // LONG: kernel "r_step" schedule <kind = "mma_sync", rows = 64, columns = 32, warps = 4, stages = 3, chunk = 128,

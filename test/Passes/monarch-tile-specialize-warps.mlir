@@ -2,6 +2,7 @@
 // RUN: monarchc --grid=3,4,40 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PLAN
 // RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=TEAMS
 // RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PERSISTENT
+// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=LSTEP
 
 // The launch plan learns the box of each tensor map: frame, row, token, head, channel.
 // PLAN: {box = array<i64: 1, 1, 40, 1, 64>, buffer = "key", offset = 0 : i64}, {box = array<i64: 1, 1, 40, 1, 64>, buffer = "value", offset = 0 : i64}
@@ -25,9 +26,21 @@
 // TEAMS: monarch_tile.dot {{.*}} transposed_rhs {groups = 8 : i64}
 // TEAMS: monarch_tile.release %[[X]][%[[R]]] : !monarch_tile.exchange
 
+// An L step of many rows: tensor maps of what R has written, of all slabs there
+// are; queries in shared memory; what lies past the last key has no weight.
+// LSTEP: box = array<i64: 1, 1, 96, 1, 64>, buffer = "ws0", extents = array<i64: 24, 945, 8, 128>, offset = 0 : i64, strides = array<i64: 46448640, 1935360, 2048, 128, 1>}
+// LSTEP: func.func @l_step
+// LSTEP: monarch_tile.role "producer"
+// LSTEP-COUNT-3: monarch_tile.copy_bulk
+// LSTEP: monarch_tile.role "consumer" warps 12
+// LSTEP: monarch_tile.load {{.*}} interleave {{.*}} -> tensor<192x128xbf16, #swizzled
+// LSTEP: monarch_tile.dot {{.*}} transposed_rhs
+// LSTEP: %[[B:.+]] = monarch_tile.column
+// LSTEP: arith.select %{{.*}}, %[[B]], %cst
+
 // A ring. Beside a writer's consumers three threads: one starts copies, one waits
 // for readers, one counts for them; consumers exchange signals with the others.
-// PERSISTENT: {box = array<i64: 1, 32, 1, 64>, buffer = "ws0", extents = array<i64: 24, 288, 8, 128>, offset = 0 : i64, strides = array<i64: 589824, 2048, 128, 1>}
+// PERSISTENT: {box = array<i64: 1, 1, 32, 1, 64>, buffer = "ws0", extents = array<i64: 24, 288, 8, 128>, offset = 0 : i64, strides = array<i64: 14155776, 589824, 2048, 128, 1>}
 // PERSISTENT: %[[FREE:.+]] = monarch_tile.alloc_signal : <8>
 // PERSISTENT-NEXT: %[[WRITTEN:.+]] = monarch_tile.alloc_signal : <8>
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 8 from 12 registers 24 {
@@ -51,8 +64,8 @@
 // PERSISTENT: monarch_tile.role "producer" warps 4 from 16 registers 32 {
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
 // PERSISTENT: monarch_tile.await_count
-// PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} box [1, 32, 1, 64] to %[[K:.+]][{{.*}} {evict = "first"
-// PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} box [1, 32, 1] to %[[B:.+]][{{.*}} {evict = "first"
+// PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 1, 64] to %[[K:.+]][{{.*}} {evict = "first"
+// PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 1] to %[[B:.+]][{{.*}} {evict = "first"
 // PERSISTENT: monarch_tile.role "producer" warps 1 from 2 registers 0 {
 // PERSISTENT: monarch_tile.acquire %[[K]][
 // PERSISTENT-NEXT: monarch_tile.release %[[K]][
@@ -167,19 +180,67 @@ module attributes {monarch.plan = {launches = [{kernel = "forged", arguments = [
 #lhs = #monarch_tile.layout<lhs, warps = 4>
 #acc = #monarch_tile.layout<acc, warps = 4>
 
-// Factors are no boxes of a tensor map: all warps copy, none is special.
-// CHECK-LABEL: func.func @factors
+// Factors with a limit are no boxes of a tensor map: all warps copy, none is
+// special.
+// CHECK-LABEL: func.func @limited
 // CHECK-NOT: monarch_tile.role
 // CHECK: monarch_tile.load
-func.func @factors(%x: memref<?x1x256x1x128xbf16>, %a: tensor<64x128xbf16, #lhs>, %n: index)
+func.func @limited(%x: memref<?x1x256x1x128xbf16>, %a: tensor<64x128xbf16, #lhs>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 64, warps = 4, stages = 2, chunk = 64, element = bf16>} {
   %c0 = arith.constant 0 : index
   %c64 = arith.constant 64 : index
   scf.forall (%i) in (%n) {
     scf.for %c = %c0 to %n step %c64 {
-      %k = monarch_tile.load %x[%c] {in_bounds = array<i1: true, true, true, true>, map = #rows} : memref<?x1x256x1x128xbf16> -> tensor<64x128xbf16, #swizzled>
+      %k = monarch_tile.load %x[%c] limit %n {in_bounds = array<i1: true, true, true, true>, map = #rows} : memref<?x1x256x1x128xbf16> -> tensor<64x128xbf16, #swizzled>
       %s = monarch_tile.dot %a, %k transposed_rhs : tensor<64x128xbf16, #lhs>, tensor<64x128xbf16, #swizzled> -> tensor<64x64xf32, #acc>
     }
   }
   return
+}
+
+// -----
+
+#rows = affine_map<(d0, d1) -> (0, 0, d0 + d1, 0)>
+#bias = affine_map<(d0, d1) -> (0, 0, d0 + d1, 3)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+#lhs = #monarch_tile.layout<lhs, warps = 4>
+#acc = #monarch_tile.layout<acc, warps = 4>
+#columns = #monarch_tile.layout<columns, warps = 4>
+
+// Without a limit they are: of a slab, and the map says which. The bias of 8
+// pairs lies together: it is copied as it lies and a column of it read. Threads
+// read it, so that it is given back at the end, when that is long done.
+// CHECK-LABEL: func.func @factors
+// CHECK: %[[BIAS:.+]] = monarch_tile.alloc_ring : <2, tensor<64x8xf32, #staged>>
+// CHECK: %[[KEYS:.+]] = monarch_tile.alloc_ring : <2, tensor<64x128xbf16, #swizzled>>
+// CHECK: monarch_tile.role "producer"
+// CHECK: scf.for %[[C:.+]] = %{{.*}} step %c64
+// CHECK: %[[T:.+]] = arith.divui %[[C]], %c64
+// CHECK: monarch_tile.copy_bulk %{{.*}}[%[[C]]] box [1, 1, 64, 8] to %[[BIAS]][%[[T]]]
+// CHECK: monarch_tile.copy_bulk %{{.*}}[%[[C]]] box [1, 1, 64, 1, 64] to %[[KEYS]][%[[T]]]
+// CHECK: monarch_tile.role "consumer"
+// CHECK: monarch_tile.acquire %[[KEYS]]
+// CHECK-NEXT: monarch_tile.dot
+// CHECK-NEXT: monarch_tile.release %[[KEYS]]
+// CHECK: %[[B:.+]] = monarch_tile.acquire %[[BIAS]]
+// CHECK: monarch_tile.column %[[B]][%{{.*}}] : tensor<64x8xf32, #staged> -> tensor<64xf32, #columns>
+// CHECK: arith.subf
+// CHECK-NEXT: monarch_tile.release %[[BIAS]]
+// CHECK-NEXT: }
+module attributes {monarch.plan = {launches = [{kernel = "factors", arguments = [{buffer = "ws0", offset = 0 : i64}, {buffer = "ws1", offset = 0 : i64}]}]}} {
+  func.func @factors(%x: memref<?x1x256x1x128xbf16>, %y: memref<?x1x256x8xf32>, %a: tensor<64x128xbf16, #lhs>, %n: index)
+      attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 64, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+    %c0 = arith.constant 0 : index
+    %c64 = arith.constant 64 : index
+    scf.forall (%i) in (%n) {
+      scf.for %c = %c0 to %n step %c64 {
+        %b = monarch_tile.load %y[%c] {in_bounds = array<i1: true, true, true, true>, map = #bias} : memref<?x1x256x8xf32> -> tensor<64xf32, #columns>
+        %k = monarch_tile.load %x[%c] {in_bounds = array<i1: true, true, true, true>, map = #rows} : memref<?x1x256x1x128xbf16> -> tensor<64x128xbf16, #swizzled>
+        %s = monarch_tile.dot %a, %k transposed_rhs : tensor<64x128xbf16, #lhs>, tensor<64x128xbf16, #swizzled> -> tensor<64x64xf32, #acc>
+        %w = monarch_tile.broadcast %b axis 0 : tensor<64xf32, #columns> -> tensor<64x64xf32, #acc>
+        %d = arith.subf %s, %w : tensor<64x64xf32, #acc>
+      }
+    }
+    return
+  }
 }

@@ -26,8 +26,8 @@ struct KernelArgument {
   /// Box of the tensor map that follows the buffer's strides, empty for none:
   /// extents in frames, rows, tokens, heads and channels.
   std::vector<int64_t> box = {};
-  /// Of a workspace's tensor map, slowest first: extents and strides in
-  /// elements, as many as the box has.
+  /// Of a workspace's tensor map, slowest first: strides in elements, of a slab
+  /// and of what it holds, and the extents of that.
   std::vector<int64_t> extents = {}, strides = {};
 };
 

@@ -23,8 +23,9 @@ struct LaunchPlan {
     /// Box of the tensor map that the kernel takes as well, empty for none:
     /// frame, row, token, head, channel.
     std::vector<int64_t> box;
-    /// What that map describes where the buffer is a workspace: its extents and
-    /// strides in elements, slowest first.
+    /// What that map describes where the buffer is a workspace, slowest first:
+    /// strides in elements, of a slab and of what it holds, and the extents of
+    /// that.
     std::vector<int64_t> extents, strides;
   };
   struct Launch {

@@ -40,8 +40,8 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
     - `swizzled`: shared memory, halves of 64 channels, a row's 128 bytes in
       16-byte chunks XORed with the row's low bits: the 128-byte swizzle of TMA
       and wgmma;
-    - `staged`: shared memory, rows as they lie in memory, written and copied
-      out by the warp that holds them;
+    - `staged`: shared memory, rows as they lie in memory; on their way out,
+      written and copied by the warp that holds them;
     - `exchanged`: shared memory, rows that members of a cluster have sent each
       other (`monarch_tile.receive`), in 16-byte chunks XORed with the sender's
       number and, in bit 2, with the lowest bit of the row's place among those
@@ -328,6 +328,21 @@ def Tile_ConvertLayoutOp : Tile_Op<"convert_layout", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Tile_ColumnOp : Tile_Op<"column", [Pure]> {
+  let summary = "a column of a tile in shared memory, as a row of columns";
+  let description = [{
+    Element i of the result is element [i, `column`] of `tile`, f32 in the layout
+    `staged`: what is kept row by row beside its neighbours becomes a bias of the
+    columns of a product.
+  }];
+  let arguments = (ins AnyRankedTensor:$tile, Index:$column);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $tile `[` $column `]` attr-dict `:` type($tile) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
 def Tile_AllocRingOp : Tile_Op<"alloc_ring"> {
   let summary = "a ring of tiles in shared memory";
   let results = (outs Tile_RingType:$ring);
@@ -377,10 +392,10 @@ def Tile_CopyBulkOp : Tile_Op<"copy_bulk", [AttrSizedOperandSegments]> {
     Waits until the consumers have released the stage of `turn`, then starts the
     copy; does neither when `enable` is false. In a role of consumers one thread
     does. Turn t uses stage t mod stages. The box starts at `map(indices..., 0)`
-    and has the extents `box`, one for each index of the source but the first
-    (the batch or slab), channels last; what lies outside the source becomes
+    and has the extents `box`, one for each index of the source, or but the first
+    (the batch of a token), channels last; what lies outside the source becomes
     zero. The source reaches the kernel as a tensor map as well (docs/abi.md),
-    but for tiles of rank 1, which are one piece of memory. `evict` is
+    but for tiles that are not swizzled, which are one piece of memory. `evict` is
     when the L2 cache should let go of it: `normal`, `first` or `last`.
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,

@@ -309,13 +309,14 @@ def MonarchTileSoftmax : Pass<"monarch-tile-softmax", "::mlir::ModuleOp"> {
 def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::ModuleOp"> {
   let summary = "Split a program's warps into a producer and consumers";
   let description = [{
-    In kernels with a schedule of kind `wgmma` that read keys and values of
-    tokens (an L step on its own reads factors, and is left as it is), one
-    thread of a warpgroup of its own starts the copies of key and value tiles, by
-    TMA, as far ahead as the ring has stages; the other warpgroups compute. They meet at the barriers of
-    the ring: a consumer waits for a stage's copy (`acquire`) and gives the
-    stage back after its last product (`release`). Registers move from the
-    producer to the consumers. A role that sends rows to a cluster has no
+    In kernels with a schedule of kind `wgmma` one thread of a warpgroup of its
+    own starts the copies of key and value tiles, by TMA, as far ahead as the
+    ring has stages; the other warpgroups compute. (Factors with a limit that
+    changes from program to program are no boxes of a tensor map: such an L step
+    is left as it is.) They meet at the barriers of the ring: a consumer waits
+    for a stage's copy (`acquire`) and gives the stage back after its last
+    product, or at the end of the turn where threads read it themselves
+    (`release`). Registers move from the producer to the consumers. A role that sends rows to a cluster has no
     producer: it is cut into teams of warps that take turns, and each starts its
     own copies as soon as it has released a stage; turns of the exchange are
     reserved and released. In a persistent kernel (`ring` in the schedule) single
@@ -350,7 +351,9 @@ def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::
         monarch_tile.release %ring[%c] : ...
     ```
   }];
-  let dependentDialects = ["::monarch::tile::TileDialect"];
+  let dependentDialects = [
+      "::monarch::tile::TileDialect", "::mlir::affine::AffineDialect",
+      "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
   let statistics = [Statistic<"specialized", "specialized", "kernels split into roles">];
 }
 

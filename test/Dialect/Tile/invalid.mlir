@@ -249,3 +249,11 @@ func.func @period(%m: memref<8x64xbf16>) {
   %t = monarch_tile.load %m[] {in_bounds = array<i1: true>, map = #row, period = 4 : i64} : memref<8x64xbf16> -> tensor<8x64xbf16>
   return
 }
+
+// -----
+
+func.func @column(%t: tensor<16x8xf32>, %i: index) {
+  // expected-error @below {{expected an f32 tile and its rows as the result, got 'tensor<16x8xf32>' and 'tensor<8xf32>'}}
+  %c = monarch_tile.column %t[%i] : tensor<16x8xf32> -> tensor<8xf32>
+  return
+}

@@ -41,7 +41,7 @@ func.func @tiled(%m: memref<?x64xbf16>, %o: memref<?x64xf32>, %i: index) {
 }
 
 // CHECK-LABEL: func.func @mapped
-func.func @mapped(%m: memref<?x64xbf16>, %i: index, %e: i1, %a: tensor<32x64xbf16, #lhs>, %p: tensor<32x16xbf16, #acc>) {
+func.func @mapped(%m: memref<?x64xbf16>, %i: index, %e: i1, %a: tensor<32x64xbf16, #lhs>, %p: tensor<32x16xbf16, #acc>, %bias: tensor<16x8xf32, #monarch_tile.layout<staged, warps = 4>>) {
   // CHECK: monarch_tile.alloc_ring : <2, tensor<16x64xbf16, #shared>>
   %ring = monarch_tile.alloc_ring : <2, tensor<16x64xbf16, #shared>>
   // CHECK: monarch_tile.copy_async %{{.*}}[%{{.*}}] limit %{{.*}} to %{{.*}}[%{{.*}}] if %{{.*}}
@@ -57,6 +57,8 @@ func.func @mapped(%m: memref<?x64xbf16>, %i: index, %e: i1, %a: tensor<32x64xbf1
   %r = monarch_tile.reduce "sum" %s axis 1 : tensor<32x16xf32, #acc> -> tensor<32xf32, #row>
   // CHECK: tensor<16xi1, #columns>
   %v = monarch_tile.in_bounds %m[%i] {in_bounds = array<i1: false>, map = #rows} : memref<?x64xbf16> -> tensor<16xi1, #column>
+  // CHECK: monarch_tile.column %{{.*}}[%{{.*}}] : tensor<16x8xf32, #staged{{.*}}> -> tensor<16xf32, #columns>
+  %y = monarch_tile.column %bias[%i] : tensor<16x8xf32, #monarch_tile.layout<staged, warps = 4>> -> tensor<16xf32, #column>
   // CHECK: monarch_tile.convert_layout %{{.*}} : tensor<32x16xbf16, #acc> -> tensor<32x16xbf16, #lhs>
   %l = monarch_tile.convert_layout %p : tensor<32x16xbf16, #acc> -> tensor<32x16xbf16, #lhs>
   return
