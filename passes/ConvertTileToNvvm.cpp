@@ -495,16 +495,8 @@ LogicalResult ThreadLowering::lower(Operation *op) {
           auto constant = dyn_cast<arith::ConstantOp>(o);
           if (constant && !cast<ElementsAttr>(constant.getValue()).isSplat())
             return o->emitOpError("expected a splat constant");
-          if (!constant && !OpTrait::hasElementwiseMappableTraits(o))
-            return o->emitOpError("is not an op of the mapped level");
-          // But a value of each row that is stored later waits as itself, and
-          // not as the rows of scores it is made of.
-          Value v = o->getResult(0);
-          if (!constant && tileOf(v).getRank() == 1 &&
-              llvm::any_of(v.getUsers(), llvm::IsaPred<tile::StoreOp>) &&
-              !isa<tile::StoreOp>(o->getNextNode()))
-            (void)all(v);
-          return success();
+          if (constant || OpTrait::hasElementwiseMappableTraits(o))
+            return success();
         } else if (isa<arith::ArithDialect>(o->getDialect()) &&
                    llvm::all_of(o->getResultTypes(), [](Type type) {
                      return type.isIntOrIndexOrFloat();
@@ -537,9 +529,8 @@ LogicalResult ThreadLowering::run() {
     return llvm::any_of(memory.getUsers(), [](Operation *user) {
       auto copy = dyn_cast<tile::CopyBulkOp>(user);
       return copy &&
-             tile::layoutOf(
-                 cast<tile::RingType>(copy.getRing().getType()).getTile())
-                     .getKind() == "swizzled";
+             !isReadByThreads(
+                 cast<tile::RingType>(copy.getRing().getType()).getTile());
     });
   };
   SmallVector<Type> types;

@@ -39,6 +39,12 @@ inline bool isFactor(mlir::Value memory) {
   return mlir::cast<mlir::MemRefType>(memory.getType()).getRank() == 5;
 }
 
+/// What threads read of a ring that bulk copies fill, as it lies in memory;
+/// products read swizzled tiles.
+inline bool isReadByThreads(mlir::RankedTensorType tile) {
+  return tile::layoutOf(tile).getKind() != "swizzled";
+}
+
 /// An error at a product, load, store or broadcast in runs of rows (`groups`,
 /// `period`), for a lowering that knows none.
 inline mlir::LogicalResult refuseRuns(mlir::Operation *op) {

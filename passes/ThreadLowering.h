@@ -245,7 +245,6 @@ private:
   //--- Hopper (ThreadWgmma.cpp) ---//
   LogicalResult lowerSwizzledAlloc(tile::AllocRingOp op);
   void addBarriers(Ring &ring, tile::AllocRingOp op);
-  bool isReadByThreads(const Ring &ring);
   void initBarrier(Value first, int64_t stage, int64_t arrivals);
   void arrive(Value barrier);
   LogicalResult lowerRole(tile::RoleOp op);

@@ -138,20 +138,21 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
     AffineExpr e = rows.map.getResult(x);
     std::optional<int64_t> step = stepOf(e, rowDim, distance - rows.distance);
     if (!rows.inBounds[x]) {
-      // One number is compared with many constants where it can be: many
-      // numbers with one constant would each take a register.
       std::optional<int64_t> ahead = stepOf(e, rowDim, distance);
-      if (memory.sizes[x])
-        ahead = std::nullopt;
-      SmallVector<Value> first = rows.operands;
-      first.push_back(rows.first);
-      Value size = memory.sizes[x]
-                       ? memory.sizes[x]
-                       : index(memory.type.getDimSize(x) - ahead.value_or(0));
-      require(arith::CmpIOp::create(
-          b, loc, arith::CmpIPredicate::slt,
-          evaluate(e, ahead ? ArrayRef<Value>(first) : ArrayRef<Value>(dims)),
-          size));
+      if (!memory.sizes[x] && ahead) {
+        // One number is compared with many constants: many numbers with one
+        // constant would each take a register.
+        SmallVector<Value> first = rows.operands;
+        first.push_back(rows.first);
+        require(arith::CmpIOp::create(
+            b, loc, arith::CmpIPredicate::slt, evaluate(e, first),
+            index(memory.type.getDimSize(x) - *ahead)));
+      } else {
+        Value size = memory.sizes[x] ? memory.sizes[x]
+                                     : index(memory.type.getDimSize(x));
+        require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
+                                      evaluate(e, dims), size));
+      }
     }
     if (!step) {
       linear = false;

@@ -91,7 +91,7 @@ void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
   ring.empty = allocBarriers(ring.stages);
   // A turn is released by the warps of one of the consumers, or their threads
   // where those read it, and by a producer that counts.
-  int64_t each = isReadByThreads(ring) ? 32 : 1;
+  int64_t each = isReadByThreads(ring.tile) ? 32 : 1;
   int64_t consumers = warps, producers = 0;
   for (Operation *user : op.getRing().getUsers())
     if (auto role = isa<tile::ReleaseOp>(user)
@@ -111,11 +111,6 @@ void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
     initBarrier(ring.full, s, 1);
     initBarrier(ring.empty, s, each * consumers + producers);
   }
-}
-
-/// What products read is swizzled.
-bool ThreadLowering::isReadByThreads(const Ring &ring) {
-  return tile::layoutOf(ring.tile).getKind() != "swizzled";
 }
 
 void ThreadLowering::initBarrier(Value first, int64_t stage, int64_t arrivals) {
@@ -179,7 +174,7 @@ Value ThreadLowering::evictPolicy(StringRef evict) {
 
 LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   const Ring *known = swizzledRing(op.getRing());
-  bool swizzled = known && !isReadByThreads(*known);
+  bool swizzled = known && !isReadByThreads(known->tile);
   if (!known || !memories.count(op.getSource()) ||
       (swizzled && !tensorMaps.lookup(op.getSource())))
     return op.emitOpError("expected a ring of swizzled tiles and an argument "
@@ -268,7 +263,7 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   // What threads have read, not products, the copy engine may write only after
   // a fence in each of them: without it a copy overtook loads that waited
   // behind other warps' products for the shared memory. PTX ISA, "Async proxy".
-  if (isReadByThreads(ring) && !isProducer(op)) {
+  if (isReadByThreads(ring.tile) && !isProducer(op)) {
     fenceProxy();
     arrive(barrier);
     return success();

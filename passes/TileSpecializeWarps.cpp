@@ -521,7 +521,7 @@ void Specializer::acquire(size_t i, tile::LoadOp load, Block *where,
                           Value turn) {
   auto [first, last] = usersIn(where, load.getResult());
   b.setInsertionPoint(first);
-  Type type = cast<tile::RingType>(rings[i].getType()).getTile();
+  RankedTensorType type = cast<tile::RingType>(rings[i].getType()).getTile();
   Value v = tile::AcquireOp::create(b, load.getLoc(), type, rings[i], turn);
   if (maps[i] != load.getMap()) {
     SmallVector<Value> operands(load.getIndices());
@@ -542,7 +542,7 @@ void Specializer::acquire(size_t i, tile::LoadOp load, Block *where,
   b.setInsertionPointAfter(last);
   // What threads read has surely arrived when the block is done: the fence that
   // giving it back takes costs nothing there.
-  if (tile::layoutOf(cast<RankedTensorType>(type)).getKind() != "swizzled")
+  if (isReadByThreads(type))
     where->mightHaveTerminator() ? b.setInsertionPoint(&where->back())
                                  : b.setInsertionPointToEnd(where);
   tile::ReleaseOp::create(b, load.getLoc(), rings[i], turn);

@@ -398,8 +398,9 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error,
             arguments.add(at);
             if (a.box.empty())
               continue;
-            std::vector<int64_t> extents = a.extents;
-            extents.insert(extents.begin(), impl->group);
+            // A persistent kernel's workspaces are shared by all slabs.
+            std::vector<int64_t> extents = {k.persistent ? 1 : impl->group};
+            extents.insert(extents.end(), a.extents.begin(), a.extents.end());
             if (!encode(*d, arguments.addMap(), reinterpret_cast<void *>(at),
                         extents, a.strides, a, impl->problem.dtype, error))
               return false;

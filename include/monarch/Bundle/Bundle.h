@@ -15,7 +15,7 @@
 namespace monarch {
 
 /// Version of the kernels' argument convention.
-inline constexpr int abiVersion = 4;
+inline constexpr int abiVersion = 5;
 /// Most memref arguments of a kernel that a loader has to take.
 inline constexpr size_t maxKernelArguments = 8;
 
