@@ -92,6 +92,11 @@ inline bool isProducer(Operation *op) {
   return role && role.getKind() == "producer";
 }
 
+/// Rows that a stage has room for: products of 16 rows read whole steps.
+inline int64_t paddedRows(RankedTensorType tile) {
+  return roundUp(tile.getDimSize(0), 16);
+}
+
 class ThreadLowering {
 public:
   ThreadLowering(func::FuncOp from, ScheduleAttr schedule, int64_t &products)
@@ -242,7 +247,7 @@ private:
   void lowerCopy(tile::CopyAsyncOp op);
   int64_t registerCount(RankedTensorType type);
 
-  //--- Hopper (ThreadWgmma.cpp) ---//
+  //--- Hopper (ThreadBulk.cpp, ThreadWgmma.cpp) ---//
   LogicalResult lowerSwizzledAlloc(tile::AllocRingOp op);
   void addBarriers(Ring &ring, tile::AllocRingOp op);
   void initBarrier(Value first, int64_t stage, int64_t arrivals);

@@ -2,8 +2,6 @@
 
 #include "ThreadLowering.h"
 
-#include "llvm/Support/SaveAndRestore.h"
-
 using namespace mlir;
 using namespace monarch;
 

@@ -1,6 +1,6 @@
 //===- TileSpecializeWarps.cpp - monarch-tile-specialize-warps ------------===//
 
-#include "PassDetail.h"
+#include "WarpSpecializer.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -51,59 +51,12 @@ bool isScalar(Operation *op) {
                        [](Type t) { return isa<RankedTensorType>(t); });
 }
 
-/// Splits the program of one kernel into a producer, which starts the copies of
-/// swizzled tiles, and consumers, which do all else.
-class Specializer {
-public:
-  Specializer(func::FuncOp kernel, scf::ForallOp programs)
-      : kernel(kernel), programs(programs), schedule(scheduleOf(kernel)),
-        b(kernel), loc(kernel.getLoc()) {}
-
-  LogicalResult run();
-
-private:
-  LogicalResult addBox(tile::LoadOp load, SmallVectorImpl<int64_t> &box);
-  LogicalResult nameBox(tile::LoadOp load, ArrayRef<int64_t> box);
-  LogicalResult runTeams(tile::RoleOp role,
-                         MutableArrayRef<tile::LoadOp> loads);
-  LogicalResult runRing(tile::RoleOp consumer,
-                        MutableArrayRef<tile::LoadOp> loads);
-  LogicalResult runReaders(tile::RoleOp teams);
-  void produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop);
-  Value turnOf(scf::ForOp loop, Value at);
-  void eachTurn(scf::ForOp loop, Operation *scope,
-                llvm::function_ref<void(Value, IRMapping &)> body);
-  void messenger(int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
-                 llvm::function_ref<void(Value, IRMapping &)> body);
-  int64_t producerRegisters() const;
-  int64_t consumerRegisters() const;
-  void dealRegisters(tile::RoleOp role);
-  void releaseReceived();
-  LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads, int64_t stages);
-  void copy(size_t i, tile::LoadOp load, Value turn, Value enable,
-            Operation *scope, IRMapping &mapping);
-  void acquire(size_t i, tile::LoadOp load, Block *where, Value turn);
-  tile::RoleOp makeRole(StringRef kind, int64_t warps, int64_t first,
-                        int64_t registers, int64_t teams = 1) {
-    auto role = tile::RoleOp::create(b, loc, kind, warps, first, registers,
-                                     /*beside=*/false, teams);
-    b.createBlock(&role.getBody());
-    return role;
-  }
-  func::FuncOp kernel;
-  scf::ForallOp programs;
-  ScheduleAttr schedule;
-  OpBuilder b;
-  Location loc;
-  SmallVector<Value> rings;    ///< one a load
-  SmallVector<AffineMap> maps; ///< of the copies
-  SmallVector<SmallVector<int64_t>> boxes;
-};
+} // namespace
 
 /// Extents of the box that a load of rows reads, a tensor's batch left out: the
 /// rows along the one index that moves with the row, all channels of a half.
-LogicalResult Specializer::addBox(tile::LoadOp load,
-                                  SmallVectorImpl<int64_t> &box) {
+LogicalResult WarpSpecializer::addBox(tile::LoadOp load,
+                                      SmallVectorImpl<int64_t> &box) {
   if (failed(refuseRuns(load)))
     return failure();
   auto type = cast<RankedTensorType>(load.getType());
@@ -138,7 +91,8 @@ LogicalResult Specializer::addBox(tile::LoadOp load,
 
 /// Tells the launch plan that the kernel takes a tensor map for what `load`
 /// reads.
-LogicalResult Specializer::nameBox(tile::LoadOp load, ArrayRef<int64_t> box) {
+LogicalResult WarpSpecializer::nameBox(tile::LoadOp load,
+                                       ArrayRef<int64_t> box) {
   auto argument = dyn_cast<BlockArgument>(load.getSource());
   if (!argument || argument.getOwner() != &kernel.getBody().front())
     return load.emitOpError("expected a bulk copy from an argument of the "
@@ -188,8 +142,8 @@ LogicalResult Specializer::nameBox(tile::LoadOp load, ArrayRef<int64_t> box) {
 }
 
 /// A ring for every load.
-LogicalResult Specializer::allocate(MutableArrayRef<tile::LoadOp> loads,
-                                    int64_t stages) {
+LogicalResult WarpSpecializer::allocate(MutableArrayRef<tile::LoadOp> loads,
+                                        int64_t stages) {
   rings.clear();
   boxes.clear();
   maps.clear();
@@ -238,8 +192,8 @@ LogicalResult Specializer::allocate(MutableArrayRef<tile::LoadOp> loads,
 
 /// Starts the copy of load i for a turn of a loop in `scope`, whose induction
 /// variable `mapping` knows.
-void Specializer::copy(size_t i, tile::LoadOp load, Value turn, Value enable,
-                       Operation *scope, IRMapping &mapping) {
+void WarpSpecializer::copy(size_t i, tile::LoadOp load, Value turn,
+                           Value enable, Operation *scope, IRMapping &mapping) {
   SmallVector<Value> indices;
   for (Value v : load.getIndices())
     indices.push_back(remake(b, v, scope, mapping));
@@ -254,24 +208,19 @@ void Specializer::copy(size_t i, tile::LoadOp load, Value turn, Value enable,
 
 /// Registers of an SM are dealt to warpgroups: 3 consumers at 160 and a
 /// producer at 32 are all 65536, 2 at 240 and one at 24 nearly.
-int64_t Specializer::producerRegisters() const {
+int64_t WarpSpecializer::producerRegisters() const {
   int64_t consumers = schedule.getWarps() / 4;
   return consumers == 3 ? 32 : consumers == 2 ? 24 : 0;
 }
-int64_t Specializer::consumerRegisters() const {
+int64_t WarpSpecializer::consumerRegisters() const {
   int64_t consumers = schedule.getWarps() / 4;
   return consumers == 3 ? 160 : consumers == 2 ? 240 : 0;
 }
 
-/// The programs of a ring have five warpgroups, which start with 96 registers a
-/// thread: of 5 * 96, R's get 3 * 144 + 2 * 24, L's 4 * 112 + 32.
-constexpr int64_t ringConsumerRegisters = 144, ringProducerRegisters = 24;
-constexpr int64_t ringTeamRegisters = 112, ringReaderRegisters = 32;
-
 /// Makes the producer at the builder's place: it starts the copies of `loads`
 /// in turns as `loop` has them, or once.
-void Specializer::produce(MutableArrayRef<tile::LoadOp> loads,
-                          scf::ForOp loop) {
+void WarpSpecializer::produce(MutableArrayRef<tile::LoadOp> loads,
+                              scf::ForOp loop) {
   OpBuilder::InsertionGuard guard(b);
   Value zero;
   if (!loop)
@@ -290,7 +239,7 @@ void Specializer::produce(MutableArrayRef<tile::LoadOp> loads,
 }
 
 /// The turn of a loop from 0 in which its induction variable is `at`.
-Value Specializer::turnOf(scf::ForOp loop, Value at) {
+Value WarpSpecializer::turnOf(scf::ForOp loop, Value at) {
   int64_t step = *getConstantIntValue(loop.getStep());
   if (step == 1)
     return at;
@@ -300,8 +249,9 @@ Value Specializer::turnOf(scf::ForOp loop, Value at) {
 
 /// A loop over the turns of `loop`, for another role. What `body` needs of
 /// `scope` is made anew.
-void Specializer::eachTurn(scf::ForOp loop, Operation *scope,
-                           llvm::function_ref<void(Value, IRMapping &)> body) {
+void WarpSpecializer::eachTurn(
+    scf::ForOp loop, Operation *scope,
+    llvm::function_ref<void(Value, IRMapping &)> body) {
   IRMapping outside, inside;
   auto bound = [&](Value v) { return remake(b, v, scope, outside); };
   auto turns =
@@ -314,196 +264,9 @@ void Specializer::eachTurn(scf::ForOp loop, Operation *scope,
   body(turn, inside);
 }
 
-/// A warp of the producer's does `body` for every turn of the consumers.
-void Specializer::messenger(int64_t warp, scf::ForOp loop,
-                            tile::RoleOp consumer,
-                            llvm::function_ref<void(Value, IRMapping &)> body) {
-  OpBuilder::InsertionGuard guard(b);
-  makeRole("producer", 1, warp, /*registers=*/0);
-  eachTurn(loop, consumer, body);
-}
-
-/// Writers of a ring: a producer beside them, one of whose warps starts the
-/// copies. Others wait for programs that read, and count for them, each of
-/// which takes a way to the L2 cache and back: consumers only exchange signals
-/// with them.
-LogicalResult Specializer::runRing(tile::RoleOp consumer,
-                                   MutableArrayRef<tile::LoadOp> loads) {
-  auto loop = dyn_cast<scf::ForOp>(loads.front()->getParentOp());
-  if (!loop || loop->getParentOp() != consumer || consumer.getFirst() ||
-      getConstantIntValue(loop.getLowerBound()) != 0 ||
-      getConstantIntValue(loop.getStep()) != 1)
-    return consumer.emitError("expected one loop over turns, from 0 by 1, in "
-                              "the first role");
-  if (failed(allocate(loads, schedule.getStages())))
-    return failure();
-  loc = consumer.getLoc();
-  b.setInsertionPoint(consumer);
-  // A turn's place in the ring is free when the one that was there so many
-  // turns before has been counted.
-  auto signalType = tile::SignalType::get(
-      b.getContext(),
-      llvm::PowerOf2Ceil(ceilDiv(schedule.getSlots(), schedule.getRing()) + 2));
-  auto newSignal = [&]() -> Value {
-    return tile::AllocSignalOp::create(b, loc, signalType);
-  };
-  auto counts = llvm::to_vector(loop.getBody()->getOps<tile::AwaitCountOp>());
-  auto adds = llvm::to_vector(loop.getBody()->getOps<tile::AddCountOp>());
-  if (counts.size() != 1 || adds.size() != 1)
-    return consumer.emitError("expected one wait and one count a turn");
-  tile::AwaitCountOp wait = counts.front();
-  tile::AddCountOp add = adds.front();
-  Value free = newSignal(), written = newSignal();
-  // All warps beside the consumers, as many as readers have.
-  makeRole("producer", 20 - schedule.getWarps(), schedule.getWarps(),
-           ringProducerRegisters);
-  messenger(0, loop, consumer, [&](Value turn, IRMapping &mapping) {
-    for (auto [i, load] : llvm::enumerate(loads))
-      copy(i, load, turn, Value(), consumer, mapping);
-  });
-  messenger(1, loop, consumer, [&](Value turn, IRMapping &mapping) {
-    tile::AwaitCountOp::create(b, loc, wait.getCounters(),
-                               remake(b, wait.getIndex(), consumer, mapping),
-                               remake(b, wait.getLeast(), consumer, mapping));
-    tile::RaiseOp::create(b, loc, free, turn, Value());
-  });
-  messenger(2, loop, consumer, [&](Value turn, IRMapping &mapping) {
-    tile::AwaitSignalOp::create(b, loc, written, turn);
-    tile::AddCountOp::create(b, loc, add.getCounters(),
-                             remake(b, add.getIndex(), consumer, mapping));
-  });
-  b.setInsertionPoint(wait);
-  tile::AwaitSignalOp::create(b, loc, free, loop.getInductionVar());
-  wait.erase();
-  b.setInsertionPoint(add);
-  tile::RaiseOp::create(b, loc, written, loop.getInductionVar(), Value());
-  add.erase();
-  consumer.setRegisters(ringConsumerRegisters);
-  for (auto [i, load] : llvm::enumerate(loads)) {
-    acquire(i, load, loop.getBody(), loop.getInductionVar());
-    load.erase();
-  }
-  tile::RoleOp teams;
-  programs.walk([&](tile::RoleOp other) {
-    if (other.getTeams() > 1)
-      teams = other;
-  });
-  if (!teams || failed(runReaders(teams)))
-    return consumer.emitError("expected teams that read the ring");
-  return success();
-}
-
-/// Readers of a ring: teams, and beside them warps of which one thread each
-/// starts the copies for two teams, when other programs have written, and
-/// another's counts when they have come: it takes as long as a tile until a
-/// count has been made. Tile t of team i is turn t * teams + i of its rings.
-LogicalResult Specializer::runReaders(tile::RoleOp role) {
-  auto beside = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
-  tile::AwaitCountOp wait;
-  tile::AddCountOp add;
-  role.walk([&](tile::AwaitCountOp op) { wait = op; });
-  role.walk([&](tile::AddCountOp op) { add = op; });
-  auto loop = wait ? dyn_cast<scf::ForOp>(wait->getParentOp()) : scf::ForOp();
-  auto slabs = loop ? dyn_cast<scf::ForOp>(loop->getParentOp()) : scf::ForOp();
-  auto step = loop ? getConstantIntValue(loop.getStep()) : std::nullopt;
-  auto end = loop ? getConstantIntValue(loop.getUpperBound()) : std::nullopt;
-  if (!beside || !add || !slabs || slabs->getParentOp() != role || !step ||
-      !end || *end % *step || schedule.getWarps() != 12 ||
-      role.getTeams() != 4 || role.getWarps() != 4 ||
-      getConstantIntValue(loop.getLowerBound()) != 0 ||
-      getConstantIntValue(slabs.getLowerBound()) != 0 ||
-      getConstantIntValue(slabs.getStep()) != 1)
-    return role.emitError("expected a wait and a count in a loop over whole "
-                          "tiles in a loop over slabs");
-  SmallVector<tile::LoadOp> loads(loop.getBody()->getOps<tile::LoadOp>());
-  int64_t teams = role.getTeams(), perSlab = *end / *step;
-  if (failed(allocate(loads, teams * beside.getStages())))
-    return failure();
-  loc = role.getLoc();
-  auto number = [&](int64_t v) -> Value {
-    return arith::ConstantIndexOp::create(b, loc, v);
-  };
-  auto plus = [&](Value x, Value y) -> Value {
-    return arith::AddIOp::create(b, loc, x, y);
-  };
-  auto times = [&](Value x, int64_t y) -> Value {
-    return arith::MulIOp::create(b, loc, x, number(y));
-  };
-  Value team = role.getBody().front().getArgument(0);
-
-  b.setInsertionPoint(role);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    makeRole("producer", teams, role.getFirst() + teams * role.getWarps(),
-             ringReaderRegisters);
-    // For every tile, with the loops' variables there.
-    auto eachTile = [&](llvm::function_ref<void(Value, IRMapping &)> body) {
-      IRMapping outside, mapping;
-      Value tiles =
-          times(remake(b, slabs.getUpperBound(), role, outside), perSlab);
-      auto turns = scf::ForOp::create(b, loc, number(0), tiles, number(1));
-      OpBuilder::InsertionGuard inside(b);
-      b.setInsertionPointToStart(turns.getBody());
-      Value tile = turns.getInductionVar(), per = number(perSlab);
-      mapping.map(slabs.getInductionVar(),
-                  arith::DivUIOp::create(b, loc, tile, per).getResult());
-      mapping.map(loop.getInductionVar(),
-                  times(arith::RemUIOp::create(b, loc, tile, per), *step));
-      body(tile, mapping);
-    };
-    OpBuilder::InsertPoint both = b.saveInsertionPoint();
-    int64_t copiers = 2, each = teams / copiers;
-    tile::RoleOp copier = makeRole("producer", 1, 0, /*registers=*/0, copiers);
-    Value which = copier.getBody().addArgument(b.getIndexType(), loc);
-    eachTile([&](Value tile, IRMapping &mapping) {
-      tile::AwaitCountOp::create(b, loc, wait.getCounters(),
-                                 remake(b, wait.getIndex(), role, mapping),
-                                 remake(b, wait.getLeast(), role, mapping));
-      // Both teams' keys before their values: places are given back in this
-      // order.
-      for (auto [x, load] : llvm::enumerate(loads))
-        for (int64_t i = 0; i < each; ++i) {
-          IRMapping ofTeam;
-          for (Value iv : {slabs.getInductionVar(), loop.getInductionVar()})
-            ofTeam.map(iv, mapping.lookup(iv));
-          Value its = plus(times(which, each), number(i));
-          ofTeam.map(team, its);
-          copy(x, load, plus(times(tile, teams), its), Value(), role, ofTeam);
-        }
-    });
-    b.restoreInsertionPoint(both);
-    makeRole("producer", 1, copiers, /*registers=*/0);
-    eachTile([&](Value tile, IRMapping &mapping) {
-      for (int64_t i = 0; i < teams; ++i) {
-        Value turn = plus(times(tile, teams), number(i));
-        for (Value ring : rings) {
-          tile::AcquireOp::create(
-              b, loc, cast<tile::RingType>(ring.getType()).getTile(), ring,
-              turn);
-          tile::ReleaseOp::create(b, loc, ring, turn);
-        }
-      }
-      tile::AddCountOp::create(b, loc, add.getCounters(),
-                               remake(b, add.getIndex(), role, mapping));
-    });
-  }
-  b.setInsertionPointToStart(loop.getBody());
-  Value inSlab =
-      arith::DivUIOp::create(b, loc, loop.getInductionVar(), number(*step));
-  Value tile = plus(times(slabs.getInductionVar(), perSlab), inSlab);
-  Value turn = plus(times(tile, teams), team);
-  for (auto [i, load] : llvm::enumerate(loads)) {
-    acquire(i, load, loop.getBody(), turn);
-    load.erase();
-  }
-  wait.erase();
-  add.erase();
-  role.setRegisters(ringTeamRegisters);
-  return success();
-}
-
 /// The first and last op in `where` that use one of `values`.
-std::pair<Operation *, Operation *> usersIn(Block *where, ValueRange values) {
+static std::pair<Operation *, Operation *> usersIn(Block *where,
+                                                   ValueRange values) {
   std::pair<Operation *, Operation *> span;
   for (Value v : values)
     for (Operation *user : v.getUsers()) {
@@ -517,8 +280,8 @@ std::pair<Operation *, Operation *> usersIn(Block *where, ValueRange values) {
 }
 
 /// The load becomes what the ring holds; leaves the builder behind the release.
-void Specializer::acquire(size_t i, tile::LoadOp load, Block *where,
-                          Value turn) {
+void WarpSpecializer::acquire(size_t i, tile::LoadOp load, Block *where,
+                              Value turn) {
   auto [first, last] = usersIn(where, load.getResult());
   b.setInsertionPoint(first);
   RankedTensorType type = cast<tile::RingType>(rings[i].getType()).getTile();
@@ -549,7 +312,7 @@ void Specializer::acquire(size_t i, tile::LoadOp load, Block *where,
 }
 
 /// Registers of the teams in `role` and of the warps beside them.
-void Specializer::dealRegisters(tile::RoleOp role) {
+void WarpSpecializer::dealRegisters(tile::RoleOp role) {
   // 65536 registers: 16 rows of outputs and queries of 128 channels a warp take
   // 152 a thread, a little less where R's rows are long, 32 take 232
   // (docs/performance.md).
@@ -574,7 +337,7 @@ void Specializer::dealRegisters(tile::RoleOp role) {
 }
 
 /// A turn of an exchange is given back after its last use.
-void Specializer::releaseReceived() {
+void WarpSpecializer::releaseReceived() {
   SmallVector<tile::ReceiveOp> receives;
   programs.walk([&](tile::ReceiveOp op) { receives.push_back(op); });
   for (tile::ReceiveOp receive : receives) {
@@ -593,8 +356,8 @@ void Specializer::releaseReceived() {
 /// Beside warps that hold outputs a producer's registers are too dear, and one
 /// warpgroup is too slow: teams of warps take turns, and each starts its own
 /// copies for the turn that will use the stage it has just done with.
-LogicalResult Specializer::runTeams(tile::RoleOp role,
-                                    MutableArrayRef<tile::LoadOp> loads) {
+LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
+                                        MutableArrayRef<tile::LoadOp> loads) {
   auto loop = dyn_cast<scf::ForOp>(loads.front()->getParentOp());
   int64_t warps = schedule.getRows() / 16, stages = schedule.getStages();
   int64_t teams = schedule.getWarps() / warps;
@@ -661,7 +424,7 @@ LogicalResult Specializer::runTeams(tile::RoleOp role,
   return success();
 }
 
-LogicalResult Specializer::run() {
+LogicalResult WarpSpecializer::run() {
   Block *body = programs.getBody();
   SmallVector<tile::LoadOp> loads;
   programs.walk([&](tile::LoadOp load) {
@@ -716,6 +479,7 @@ LogicalResult Specializer::run() {
   return success();
 }
 
+namespace {
 struct TileSpecializeWarps
     : monarch::impl::MonarchTileSpecializeWarpsBase<TileSpecializeWarps> {
   void runOnOperation() override {
@@ -729,7 +493,7 @@ struct TileSpecializeWarps
         kernel.emitError("expected a kernel with programs (scf.forall)");
         return signalPassFailure();
       }
-      if (failed(Specializer(kernel, *programs.begin()).run()))
+      if (failed(WarpSpecializer(kernel, *programs.begin()).run()))
         return signalPassFailure();
       ++specialized;
     }

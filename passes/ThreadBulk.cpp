@@ -1,0 +1,466 @@
+//===- ThreadBulk.cpp - rings that bulk copies fill, and copies out -------===//
+//
+// PTX ISA: "mbarrier", "cp.async.bulk", "cp.async.bulk.tensor", "Async proxy".
+//
+//===----------------------------------------------------------------------===//
+
+#include "ThreadLowering.h"
+
+using namespace mlir;
+using namespace monarch;
+
+//===----------------------------------------------------------------------===//
+// Rings with barriers
+//===----------------------------------------------------------------------===//
+
+Value ThreadLowering::allocBarriers(int64_t count) {
+  if (nextBarrier + 8 * count > barrierEnd) {
+    nextBarrier = roundUp(sharedBytes, 8);
+    barrierEnd = nextBarrier + std::max<int64_t>(256, 8 * count);
+    sharedBytes = barrierEnd;
+  }
+  Value first = add(sharedBase, i32(nextBarrier));
+  nextBarrier += 8 * count;
+  return first;
+}
+
+LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
+  auto type = cast<tile::RingType>(op.getRing().getType());
+  RankedTensorType tile = type.getTile();
+  if (tile.getRank() != 2 || tile.getElementTypeBitWidth() != 16 ||
+      !tile.getDimSize(0) || !tile.getDimSize(1) || tile.getDimSize(1) % 64 ||
+      type.getStages() < 1)
+    return op.emitOpError("expected a swizzled tile of 16-bit elements and a "
+                          "multiple of 64 channels, got ")
+           << type;
+  Ring ring;
+  ring.tile = type.getTile();
+  ring.stages = type.getStages();
+  ring.halfBytes = paddedRows(ring.tile) * 128;
+  ring.stageBytes = ring.tile.getDimSize(1) / 64 * ring.halfBytes;
+  // Where threads copy, all of them meet instead.
+  bool hasBarriers =
+      llvm::none_of(op.getRing().getUsers(), llvm::IsaPred<tile::CopyAsyncOp>);
+  threadsFillSwizzled |= !hasBarriers;
+  sharedBytes = roundUp(sharedBytes, 1024); // the swizzle's period
+  ring.base = add(sharedBase, i32(sharedBytes));
+  sharedBytes += ring.stages * ring.stageBytes;
+
+  // Rows that no copy writes stay zero: their scores are masked, but a product
+  // of a zero probability with NaN would not be zero.
+  int64_t rows = ring.tile.getDimSize(0);
+  for (Operation *user : op.getRing().getUsers())
+    if (auto copy = dyn_cast<tile::CopyBulkOp>(user))
+      for (int64_t extent : copy.getBox().drop_back())
+        if (extent != 1)
+          rows = extent;
+  int64_t first = rows * 128, bytes = ring.halfBytes - first;
+  int64_t halves = ring.stages * ring.stageBytes / ring.halfBytes;
+  if (bytes) {
+    Value zero =
+        LLVM::ZeroOp::create(b, loc, VectorType::get({4}, b.getI32Type()));
+    auto loop = scf::ForOp::create(b, loc, thread, index(bytes / 16 * halves),
+                                   index(32 * allWarps));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value i = loop.getInductionVar(), per = index(bytes / 16);
+    Value half = arith::DivUIOp::create(b, loc, i, per);
+    Value chunk = arith::RemUIOp::create(b, loc, i, per);
+    Value at = add(add(mul(half, index(ring.halfBytes)), mul(chunk, index(16))),
+                   index(first));
+    LLVM::StoreOp::create(b, loc, zero,
+                          sharedPointer(add(ring.base, toI32(at))), 16);
+  }
+  if (hasBarriers)
+    addBarriers(ring, op);
+  rings[op.getRing()] = ring;
+  return success();
+}
+
+/// Barriers of a ring that is filled by bulk copies.
+void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
+  ring.full = allocBarriers(ring.stages);
+  ring.empty = allocBarriers(ring.stages);
+  // A turn is released by the warps of one of the consumers, or their threads
+  // where those read it, and by a producer that counts.
+  int64_t each = isReadByThreads(ring.tile) ? 32 : 1;
+  int64_t consumers = warps, producers = 0;
+  for (Operation *user : op.getRing().getUsers())
+    if (auto role = isa<tile::ReleaseOp>(user)
+                        ? user->getParentOfType<tile::RoleOp>()
+                        : tile::RoleOp()) {
+      if (role.getKind() == "producer")
+        producers = 1;
+      else
+        consumers = role.getWarps();
+    }
+  Value isFirst =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
+  auto branch = scf::IfOp::create(b, loc, isFirst, false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  for (int64_t s = 0; s < ring.stages; ++s) {
+    initBarrier(ring.full, s, 1);
+    initBarrier(ring.empty, s, each * consumers + producers);
+  }
+}
+
+void ThreadLowering::initBarrier(Value first, int64_t stage, int64_t arrivals) {
+  NVVM::MBarrierInitOp::create(b, loc,
+                               sharedPointer(add(first, i32(8 * stage))),
+                               i32(arrivals), Value());
+}
+
+void ThreadLowering::arrive(Value barrier) {
+  NVVM::MBarrierArriveOp::create(
+      b, loc, b.getI64Type(), sharedPointer(barrier), Value(),
+      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA));
+}
+
+/// The ring with barriers that `ring` is, null when it is none.
+const Ring *ThreadLowering::swizzledRing(Value ring) {
+  auto it = rings.find(ring);
+  return it == rings.end() || !it->second.full ? nullptr : &it->second;
+}
+
+Value ThreadLowering::stageOf(Value first, Value turn, int64_t stages,
+                              int64_t bytes) {
+  Value stage = arith::RemUIOp::create(b, loc, turn, index(stages));
+  return add(first, mul(toI32(stage), i32(bytes)));
+}
+
+Value ThreadLowering::parityOf(Value turn, int64_t stages) {
+  Value phase = arith::DivUIOp::create(b, loc, turn, index(stages));
+  return toI32(arith::AndIOp::create(b, loc, phase, index(1)));
+}
+
+void ThreadLowering::awaitBarrier(Value address, Value parity) {
+  // The hint bounds how long one try may sleep; the op tries until it is done.
+  NVVM::MBarrierTryWaitParityOp::create(b, loc, sharedPointer(address), parity,
+                                        i32(0x989680));
+}
+
+/// A fresh barrier counts as having completed the phase before its first, so
+/// that the first turn of a stage does not wait.
+void ThreadLowering::awaitRelease(Value empty, Value turn, int64_t stages) {
+  Value released =
+      arith::XOrIOp::create(b, loc, parityOf(turn, stages), i32(1));
+  awaitBarrier(stageOf(empty, turn, stages, 8), released);
+}
+
+void ThreadLowering::expectBytes(Value barrier, Value bytes) {
+  NVVM::MBarrierArriveExpectTxOp::create(
+      b, loc, Type(), sharedPointer(barrier), bytes,
+      NVVM::MemScopeKindAttr::get(b.getContext(), NVVM::MemScopeKind::CTA),
+      b.getBoolAttr(false), Value());
+}
+
+/// What createpolicy.fractional of 1.0 gives, as CUTLASS spells it
+/// (cute/arch/copy_sm90_desc.hpp, CacheHintSm90).
+Value ThreadLowering::evictPolicy(StringRef evict) {
+  if (evict == "normal")
+    return Value();
+  uint64_t policy = evict == "first" ? 0x12F0000000000000 : 0x14F0000000000000;
+  return arith::ConstantIntOp::create(b, loc, int64_t(policy), 64);
+}
+
+LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
+  const Ring *known = swizzledRing(op.getRing());
+  bool swizzled = known && !isReadByThreads(known->tile);
+  if (!known || !memories.count(op.getSource()) ||
+      (swizzled && !tensorMaps.lookup(op.getSource())))
+    return op.emitOpError("expected a ring of swizzled tiles and an argument "
+                          "of the kernel");
+  const Ring &ring = *known;
+  Value turn = mapping.lookupOrDefault(op.getTurn());
+  // A producer has one thread already.
+  Value mine;
+  if (op.getEnable())
+    mine = mapping.lookupOrDefault(op.getEnable());
+  auto role = op->getParentOfType<tile::RoleOp>();
+  if (role && role.getKind() == "consumer") {
+    Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                          thread, index(0));
+    mine = mine ? arith::AndIOp::create(b, loc, mine, isFirst) : isFirst;
+  }
+  OpBuilder::InsertionGuard guard(b);
+  if (mine) {
+    auto branch = scf::IfOp::create(b, loc, mine, false);
+    b.setInsertionPointToStart(branch.thenBlock());
+  }
+  awaitRelease(ring.empty, turn, ring.stages);
+  Value full = ofTurn(ring.full, turn, ring, 8);
+  if (!swizzled) {
+    const Memory &memory = memories.find(op.getSource())->second;
+    int64_t bytes = ring.tile.getDimSize(0) * rowBytes(ring.tile);
+    expectBytes(full, i32(bytes));
+    NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(
+        b, loc, sharedPointer(ofTurn(ring.base, turn, ring, ring.stageBytes)),
+        rowsAt(op, memory, index(0)).pointer, sharedPointer(full), i32(bytes),
+        Value(), evictPolicy(op.getEvict()));
+    return success();
+  }
+  int64_t bytes = 2;
+  for (int64_t extent : op.getBox())
+    bytes *= extent;
+  int64_t halves = ring.stageBytes / ring.halfBytes;
+  expectBytes(full, i32(bytes * halves));
+  SmallVector<Value> dims;
+  for (Value v : op.getIndices())
+    dims.push_back(mapping.lookupOrDefault(v));
+  dims.push_back(index(0));
+  SmallVector<Value> outer; // slowest first, without a tensor's batch
+  for (AffineExpr e :
+       op.getMap().getResults().take_back(op.getBox().size() - 1))
+    outer.push_back(toI32(evaluate(e, dims)));
+  Value stage = ofTurn(ring.base, turn, ring, ring.stageBytes);
+  Value policy = evictPolicy(op.getEvict());
+  for (int64_t half = 0; half < halves; ++half) {
+    SmallVector<Value> coordinates = {i32(64 * half)};
+    coordinates.append(outer.rbegin(), outer.rend());
+    NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+        b, loc, sharedPointer(add(stage, i32(half * ring.halfBytes))),
+        tensorMaps.lookup(op.getSource()), coordinates, sharedPointer(full),
+        ValueRange(), Value(), policy,
+        NVVM::TMALoadModeAttr::get(b.getContext(), NVVM::TMALoadMode::TILE),
+        b.getBoolAttr(true), NVVM::CTAGroupKindAttr(), Value());
+  }
+  return success();
+}
+
+LogicalResult ThreadLowering::lowerAcquire(tile::AcquireOp op) {
+  const Ring *known = swizzledRing(op.getRing());
+  if (!known || op.getType() != known->tile)
+    return op.emitOpError("expected a ring of swizzled tiles of the result's "
+                          "type");
+  const Ring &ring = *known;
+  Value turn = mapping.lookupOrDefault(op.getTurn());
+  awaitBarrier(ofTurn(ring.full, turn, ring, 8), parityOf(turn, ring.stages));
+  registers[op.getResult()] = {ofTurn(ring.base, turn, ring, ring.stageBytes)};
+  return success();
+}
+
+LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
+  auto exchange = exchanges.find(op.getRing());
+  if (exchange != exchanges.end()) {
+    releaseExchange(exchange->second, mapping.lookupOrDefault(op.getTurn()));
+    return success();
+  }
+  const Ring *known = swizzledRing(op.getRing());
+  if (!known)
+    return op.emitOpError("expected a ring of swizzled tiles");
+  const Ring &ring = *known;
+  Value barrier =
+      ofTurn(ring.empty, mapping.lookupOrDefault(op.getTurn()), ring, 8);
+  // What threads have read, not products, the copy engine may write only after
+  // a fence in each of them: without it a copy overtook loads that waited
+  // behind other warps' products for the shared memory. PTX ISA, "Async proxy".
+  if (isReadByThreads(ring.tile) && !isProducer(op)) {
+    fenceProxy();
+    arrive(barrier);
+    return success();
+  }
+  Value isFirst =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane, index(0));
+  auto branch = scf::IfOp::create(b, loc, isFirst, false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  arrive(barrier);
+  return success();
+}
+
+/// What threads have written is visible to the copy engine.
+void ThreadLowering::fenceProxy() {
+  NVVM::FenceProxyOp::create(
+      b, loc,
+      NVVM::ProxyKindAttr::get(b.getContext(), NVVM::ProxyKind::async_shared),
+      NVVM::SharedSpaceAttr::get(b.getContext(),
+                                 NVVM::SharedSpace::shared_cta));
+}
+
+/// Rows as the lhs of a team's products: its threads fill shared memory of the
+/// team's own, when all have done with what was there.
+LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
+  RankedTensorType type = tileOf(op.getResult());
+  auto role = op->getParentOfType<tile::RoleOp>();
+  if (!role || warps % 4 || role.getFirst() % 4 ||
+      type.getDimSize(0) % (32 * warps / 8) || type.getDimSize(1) % 64 ||
+      type.getElementTypeBitWidth() != 16)
+    return op.emitOpError("expected rows of 16-bit elements in a role, as many "
+                          "as its threads copy together");
+  sharedBytes = roundUp(sharedBytes, 1024);
+  Value base = add(sharedBase, i32(sharedBytes));
+  sharedBytes += type.getDimSize(0) * type.getDimSize(1) * 2;
+  meet(role);
+  // Addresses are made here, or they would wait in registers for the next slab.
+  NumbersHere here(*this, scheduleOf(from).getRing() != 0);
+  if (op.getInterleave())
+    copyRowsInterleaved(op, base);
+  else
+    copyRows(op, base);
+  fenceProxy();
+  meet(role);
+  registers[op.getResult()] = {base};
+  return success();
+}
+
+ThreadLowering::DealtRows ThreadLowering::dealRows(tile::LoadOp op) {
+  RankedTensorType type = tileOf(op.getResult());
+  DealtRows d;
+  d.rows = type.getDimSize(0);
+  d.halves = type.getDimSize(1) / 64;
+  d.step = 32 * warps / 8; // 8 threads copy a row's half
+  Value number = add(mul(warp, index(32)), lane);
+  d.row = arith::ShRUIOp::create(b, loc, number, index(3));
+  d.chunk = arith::AndIOp::create(b, loc, number, index(7));
+  d.l7 = arith::AndIOp::create(b, loc, d.row, index(7));
+  return d;
+}
+
+/// Rows as they are in memory.
+void ThreadLowering::copyRows(tile::LoadOp op, Value base) {
+  const Memory &memory = memories.find(op.getSource())->second;
+  DealtRows d = dealRows(op);
+  Value ofRow = mul(d.row, index(128));
+  Value chunk = arith::XOrIOp::create(b, loc, d.chunk, d.l7);
+  Value to = add(base, toI32(add(ofRow, mul(chunk, index(16)))));
+  Rows from = rowsAt(op, memory, d.row, toI64(mul(d.chunk, index(16))));
+  for (int64_t at = 0; at < d.rows; at += d.step) {
+    Place place = placeOf(from, at, at + d.step - 1);
+    Value source = place.pointer, size;
+    if (place.valid) {
+      source =
+          LLVM::SelectOp::create(b, loc, place.valid, source, memory.pointer);
+      size = arith::SelectOp::create(b, loc, place.valid, i32(16), i32(0));
+    }
+    for (int64_t half = 0; half < d.halves; ++half) {
+      // An invalid row reads nothing, wherever its pointer stands.
+      Value there = advance(source, half * 128);
+      NVVM::CpAsyncOp::create(
+          b, loc, sharedPointer(add(to, i32(d.offset(at, half)))), there,
+          b.getI32IntegerAttr(16),
+          NVVM::LoadCacheModifierKindAttr::get(b.getContext(),
+                                               NVVM::LoadCacheModifierKind::CG),
+          size);
+    }
+  }
+  NVVM::CpAsyncCommitGroupOp::create(b, loc);
+  NVVM::CpAsyncWaitGroupOp::create(b, loc, 0);
+}
+
+/// Rows with interleaved channels: of 32 channels 8 lie together in memory as
+/// four pairs, which go to the four 16-byte chunks, each to the same word.
+void ThreadLowering::copyRowsInterleaved(tile::LoadOp op, Value base) {
+  const Memory &memory = memories.find(op.getSource())->second;
+  DealtRows d = dealRows(op);
+  // Chunk 4g + t of memory becomes word t of chunks 4g .. 4g + 3.
+  Value first = arith::AndIOp::create(b, loc, d.chunk, index(4));
+  Value word = arith::AndIOp::create(b, loc, d.chunk, index(3));
+  Value start =
+      add(base, toI32(add(mul(d.row, index(128)), mul(word, index(4)))));
+  Value to[4];
+  for (int64_t c = 0; c < 4; ++c) {
+    Value at = arith::XOrIOp::create(b, loc, add(first, index(c)), d.l7);
+    to[c] = add(start, toI32(mul(at, index(16))));
+  }
+  Type quadType = VectorType::get({4}, b.getI32Type());
+  Rows from = rowsAt(op, memory, d.row, toI64(mul(d.chunk, index(16))));
+  for (int64_t at = 0; at < d.rows; at += d.step) {
+    Place place = placeOf(from, at, at + d.step - 1);
+    for (int64_t half = 0; half < d.halves; ++half) {
+      Value v = guardedLoad(place, memory.pointer, quadType, half * 128);
+      for (int64_t c = 0; c < 4; ++c)
+        LLVM::StoreOp::create(
+            b, loc, LLVM::ExtractElementOp::create(b, loc, v, i32(c)),
+            sharedPointer(add(to[c], i32(d.offset(at, half)))), 4);
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Copies out
+//===----------------------------------------------------------------------===//
+
+LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
+  RankedTensorType type = tileOf(op.getValue());
+  auto it = rings.find(op.getRing());
+  if (it == rings.end() || kindOf(op.getValue()) != "acc" ||
+      rowTiles(type) != 1)
+    return op.emitOpError("expected 16 accumulator rows a warp and a ring");
+  const Ring &ring = it->second;
+  int64_t bytes = rowBytes(ring.tile), column = op.getColumnOffset();
+  Value start =
+      add(ring.base,
+          toI32(add(mul(firstRow(type), index(bytes)), mul(quad, index(16)))));
+  Type element = ring.tile.getElementType();
+  for (int64_t h = 0; h < 2; ++h)
+    for (int64_t at = 0; at < type.getDimSize(1); at += 32) {
+      Value to = add(start, i32(h * 8 * bytes + (at + column) * 2));
+      LLVM::StoreOp::create(b, loc,
+                            vectorOf(packRun(op.getValue(), h, at, element)),
+                            sharedPointer(to), 16);
+    }
+  return success();
+}
+
+SmallVector<Value> ThreadLowering::packRun(Value tile, int64_t row,
+                                           int64_t column, Type element) {
+  SmallVector<Value> four;
+  for (int64_t t = column / 8; t < column / 8 + 4; ++t) {
+    Value low = at(tile, t * 4 + row * 2);
+    Value high = at(tile, t * 4 + row * 2 + 1);
+    four.push_back(pack(low, high, element));
+  }
+  return four;
+}
+
+Value ThreadLowering::copiesOut() {
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
+                               index(2));
+}
+
+LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
+  auto it = rings.find(op.getRing());
+  if (it == rings.end() || !memories.count(op.getDest()))
+    return op.emitOpError("expected a ring and an argument of the kernel");
+  const Ring &ring = it->second;
+  const Memory &memory = memories.find(op.getDest())->second;
+  // What the warp has written is visible to the copy engine.
+  fenceProxy();
+  NVVM::SyncWarpOp::create(b, loc, i32(-1));
+  auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  int64_t bytes = rowBytes(ring.tile);
+  Value row = add(mul(warp, index(16)), mul(lane, index(8)));
+  Rows rows = rowsAt(op, memory, row);
+  Place place = placeOf(rows, 0);
+  auto copy = [&] {
+    NVVM::CpAsyncBulkSharedCTAToGlobalOp::create(
+        b, loc, place.pointer,
+        sharedPointer(add(ring.base, toI32(mul(row, index(bytes))))),
+        i32(8 * bytes), evictPolicy(op.getEvict()), Value());
+  };
+  if (place.valid) {
+    auto inside = scf::IfOp::create(b, loc, place.valid, false);
+    OpBuilder::InsertionGuard innerGuard(b);
+    b.setInsertionPointToStart(inside.thenBlock());
+    copy();
+  } else {
+    copy();
+  }
+  NVVM::CpAsyncBulkCommitGroupOp::create(b, loc);
+  return success();
+}
+
+void ThreadLowering::lowerAwaitOut(tile::AwaitOutOp op) {
+  {
+    auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    NVVM::CpAsyncBulkWaitGroupOp::create(
+        b, loc, b.getI32IntegerAttr(op.getPending()),
+        op.getComplete() ? UnitAttr() : b.getUnitAttr()); // read only
+  }
+  NVVM::SyncWarpOp::create(b, loc, i32(-1));
+}

@@ -1,0 +1,64 @@
+//===- WarpSpecializer.h - the program of one kernel, in roles --*- C++ -*-===//
+#ifndef MONARCH_PASSES_WARPSPECIALIZER_H
+#define MONARCH_PASSES_WARPSPECIALIZER_H
+
+#include "PassDetail.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+namespace monarch {
+using namespace mlir;
+
+/// Splits the program of one kernel into a producer, which starts the copies of
+/// swizzled tiles, and consumers, which do all else.
+class WarpSpecializer {
+public:
+  WarpSpecializer(func::FuncOp kernel, scf::ForallOp programs)
+      : kernel(kernel), programs(programs), schedule(scheduleOf(kernel)),
+        b(kernel), loc(kernel.getLoc()) {}
+
+  LogicalResult run();
+
+private:
+  LogicalResult addBox(tile::LoadOp load, SmallVectorImpl<int64_t> &box);
+  LogicalResult nameBox(tile::LoadOp load, ArrayRef<int64_t> box);
+  LogicalResult runTeams(tile::RoleOp role,
+                         MutableArrayRef<tile::LoadOp> loads);
+  LogicalResult runRing(tile::RoleOp consumer,
+                        MutableArrayRef<tile::LoadOp> loads);
+  LogicalResult runReaders(tile::RoleOp teams);
+  void produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop);
+  Value turnOf(scf::ForOp loop, Value at);
+  void eachTurn(scf::ForOp loop, Operation *scope,
+                llvm::function_ref<void(Value, IRMapping &)> body);
+  void messenger(int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
+                 llvm::function_ref<void(Value, IRMapping &)> body);
+  int64_t producerRegisters() const;
+  int64_t consumerRegisters() const;
+  void dealRegisters(tile::RoleOp role);
+  void releaseReceived();
+  LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads, int64_t stages);
+  void copy(size_t i, tile::LoadOp load, Value turn, Value enable,
+            Operation *scope, IRMapping &mapping);
+  void acquire(size_t i, tile::LoadOp load, Block *where, Value turn);
+  tile::RoleOp makeRole(StringRef kind, int64_t warps, int64_t first,
+                        int64_t registers, int64_t teams = 1) {
+    auto role = tile::RoleOp::create(b, loc, kind, warps, first, registers,
+                                     /*beside=*/false, teams);
+    b.createBlock(&role.getBody());
+    return role;
+  }
+  func::FuncOp kernel;
+  scf::ForallOp programs;
+  ScheduleAttr schedule;
+  OpBuilder b;
+  Location loc;
+  SmallVector<Value> rings;    ///< one a load
+  SmallVector<AffineMap> maps; ///< of the copies
+  SmallVector<SmallVector<int64_t>> boxes;
+};
+
+} // namespace monarch
+
+#endif // MONARCH_PASSES_WARPSPECIALIZER_H
