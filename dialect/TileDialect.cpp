@@ -53,22 +53,32 @@ void TileDialect::initialize() {
 
 Attribute LayoutAttr::parse(AsmParser &parser, Type) {
   StringRef kind;
-  int64_t warps = 0;
+  int64_t warps = 0, rows = 0;
   auto loc = parser.getCurrentLocation();
   if (parser.parseLess() || parser.parseKeyword(&kind) || parser.parseComma() ||
       parser.parseKeyword("warps") || parser.parseEqual() ||
-      parser.parseInteger(warps) || parser.parseGreater())
+      parser.parseInteger(warps))
     return {};
-  return parser.getChecked<LayoutAttr>(loc, parser.getContext(), kind, warps);
+  if (succeeded(parser.parseOptionalComma()) &&
+      (parser.parseKeyword("rows") || parser.parseEqual() ||
+       parser.parseInteger(rows)))
+    return {};
+  if (parser.parseGreater())
+    return {};
+  return parser.getChecked<LayoutAttr>(loc, parser.getContext(), kind, warps,
+                                       rows);
 }
 
 void LayoutAttr::print(AsmPrinter &printer) const {
-  printer << "<" << getKind() << ", warps = " << getWarps() << ">";
+  printer << "<" << getKind() << ", warps = " << getWarps();
+  if (getRows())
+    printer << ", rows = " << getRows();
+  printer << ">";
 }
 
 LogicalResult
 LayoutAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
-                   StringRef kind, int64_t warps) {
+                   StringRef kind, int64_t warps, int64_t rows) {
   if (!llvm::is_contained({"shared", "swizzled", "staged", "exchanged", "lhs",
                            "acc", "rows", "columns"},
                           kind))
@@ -77,6 +87,8 @@ LayoutAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                        << kind << "'";
   if (warps < 1 || warps > 32)
     return emitError() << "expected warps in 1..32, got " << warps;
+  if (rows && (rows != 8 || kind != "swizzled"))
+    return emitError() << "expected 8 rows, of a swizzled tile, got " << rows;
   return success();
 }
 
@@ -242,7 +254,7 @@ LogicalResult DotOp::verify() {
                             "rhs, got "
                          << groups;
   perGroup /= groups;
-  if (a[1] != b[0])
+  if (a[1] != b[0] && !(getTransposeRhs() && a[1] < b[0]))
     return emitOpError() << "expected rhs with " << a[1]
                          << " rows to contract with lhs, got " << b[0];
   if (c.getDimSize(0) != a[0] ||
@@ -368,6 +380,47 @@ LogicalResult CopyBulkOp::verify() {
   return verifyDivisors(*this, map);
 }
 
+LogicalResult SettleOp::verify() {
+  auto memory = cast<MemRefType>(getMemory().getType());
+  auto [strides, offset] = memory.getStridesAndOffset();
+  int64_t rank = memory.getRank(), chunk = 8 * memory.getShape().back();
+  bool fine =
+      rank == 5 && !offset &&
+      llvm::none_of(memory.getShape().drop_front(), ShapedType::isDynamic) &&
+      memory.getDimSize(2) % 8 == 0 && memory.getDimSize(3) == 8 &&
+      chunk * memory.getElementTypeBitWidth() / 8 == 4096;
+  int64_t expected = 1;
+  for (int64_t x = rank - 1; fine && x > 0; --x) {
+    fine &= strides[x] == expected;
+    expected *= memory.getDimSize(x);
+  }
+  if (!fine)
+    return emitOpError()
+           << "expected memory of [.., blocks, pairs, 8, channels] "
+              "in chunks of 4096 bytes and whole groups of 8 "
+              "pairs, got "
+           << memory;
+  int64_t programs = getPrograms(), writers = getWriters();
+  if (writers < 1 || writers >= programs || programs > 1024 ||
+      4 * (programs - writers) > memory.getDimSize(2))
+    return emitOpError() << "expected programs that write and others that read "
+                            "4 of the pairs each, got "
+                         << programs << " of which " << writers << " write";
+  int64_t words = scratchWords(programs, memory);
+  auto scratch = cast<MemRefType>(getScratch().getType());
+  if (scratch.getRank() != 1 || scratch.getDimSize(0) < words ||
+      !scratch.getLayout().isIdentity())
+    return emitOpError() << "expected scratch memory of " << words
+                         << " words, got " << scratch;
+  return success();
+}
+
+/// A count, a bit a program, and a bit for every two chunks, in bytes.
+int64_t SettleOp::scratchWords(int64_t programs, MemRefType memory) {
+  int64_t chunks = memory.getDimSize(1) * memory.getDimSize(2);
+  return 1 + (programs + 31) / 32 + (chunks / 2 + 31) / 32;
+}
+
 LogicalResult StageOp::verify() {
   auto value = cast<RankedTensorType>(getValue().getType());
   RankedTensorType tile = cast<RingType>(getRing().getType()).getTile();
@@ -389,11 +442,13 @@ LogicalResult CopyOutOp::verify() {
   RankedTensorType tile = cast<RingType>(getRing().getType()).getTile();
   int64_t rank = memory.getRank();
   auto [strides, offset] = memory.getStridesAndOffset();
+  bool settled = getDest().getDefiningOp<SettleOp>() != nullptr;
   if (rank < 3 || tile.getRank() != 2 || tile.getDimSize(0) % 16 ||
       memory.getDimSize(rank - 1) != tile.getDimSize(1) ||
       memory.getElementType() != tile.getElementType() ||
-      memory.getDimSize(rank - 2) != 8 || strides[rank - 1] != 1 ||
-      strides[rank - 2] != tile.getDimSize(1))
+      strides[rank - 1] != 1 ||
+      (!settled && (memory.getDimSize(rank - 2) != 8 ||
+                    strides[rank - 2] != tile.getDimSize(1))))
     return emitOpError() << "expected runs of 8 rows of " << tile
                          << " that are one piece of memory, got " << memory;
   return verifyAddress(*this, memory, getMap(), getIndices().size(),

@@ -459,6 +459,7 @@ LogicalResult ThreadLowering::lower(Operation *op) {
                                i32(ring.stageBytes)))};
         return success();
       })
+      .Case<tile::SettleOp>([&](auto o) { return lowerSettle(o); })
       .Case<tile::RoleOp>([&](auto o) { return lowerRole(o); })
       .Case<tile::CopyBulkOp>([&](auto o) { return lowerCopyBulk(o); })
       .Case<tile::AcquireOp>([&](auto o) { return lowerAcquire(o); })
@@ -525,8 +526,11 @@ LogicalResult ThreadLowering::run() {
   auto global = LLVM::LLVMPointerType::get(context, 1);
   // Arguments: for each memref its pointer, dynamic sizes and dynamic strides,
   // and its tensor map where it is copied in bulk.
-  auto isCopiedInBulk = [](Value memory) {
-    return llvm::any_of(memory.getUsers(), [](Operation *user) {
+  std::function<bool(Value)> isCopiedInBulk = [&](Value memory) {
+    return llvm::any_of(memory.getUsers(), [&](Operation *user) {
+      if (auto settle = dyn_cast<tile::SettleOp>(user))
+        if (settle.getMemory() == memory)
+          return isCopiedInBulk(settle.getNear());
       auto copy = dyn_cast<tile::CopyBulkOp>(user);
       return copy &&
              !isReadByThreads(

@@ -39,6 +39,11 @@ inline bool isFactor(mlir::Value memory) {
   return mlir::cast<mlir::MemRefType>(memory.getType()).getRank() == 5;
 }
 
+/// Memory of which `monarch_tile.settle` has placed the rows.
+inline bool isSettled(mlir::Value memory) {
+  return memory.getDefiningOp<tile::SettleOp>() != nullptr;
+}
+
 /// What threads read of a ring that bulk copies fill, as it lies in memory;
 /// products read swizzled tiles.
 inline bool isReadByThreads(mlir::RankedTensorType tile) {

@@ -133,6 +133,8 @@ private:
                        AffineExpr token, bool isMask = false);
   Address factorRows(ArrayRef<Value> operands, AffineExpr pair, AffineExpr key,
                      Value limit);
+  Address ringRows(ArrayRef<Value> operands, AffineExpr pair, AffineExpr key,
+                   Value limit);
 
   //--- pieces of a program ---//
   Value keyTiles();
@@ -228,13 +230,15 @@ private:
                                  broadcast(biasTile, 0, {m, n}, groups));
   }
   /// Ends one turn of a loop that carries maximum, sum and one output.
-  void accumulate(scf::ForOp loop, Value x, Value valueTile,
-                  int64_t groups = 1) {
+  /// The values are columns `offset` onwards of `valueTile`.
+  void accumulate(scf::ForOp loop, Value x, Value valueTile, int64_t groups = 1,
+                  int64_t offset = 0) {
     State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
     Value p = advance(s, x);
-    int64_t columns = cast<RankedTensorType>(valueTile.getType()).getDimSize(1);
-    s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns, false, 0, false,
-                   groups);
+    int64_t columns =
+        cast<RankedTensorType>(valueTile.getType()).getDimSize(1) - offset;
+    s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns, false, offset,
+                   false, groups);
     scf::YieldOp::create(b, loc, flatten(s));
   }
   /// Normalises and stores the output of such a loop.
@@ -280,6 +284,7 @@ private:
   Geometry g;
   int64_t heads = 0, causal = 0, causalOffset = 0;
   Value keyFrames; ///< run-time count, or null
+  Value ring;      ///< memory of a persistent kernel's rows
   Value slab, batch, head;
   Value firstPair; ///< of the slab, null where a head is one slab
 };

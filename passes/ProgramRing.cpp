@@ -10,6 +10,8 @@ using namespace monarch;
 /// `slots` keys. Keys, a slab's (k, c) in whole tiles of the readers, are
 /// numbered through all slabs; key N is in slot N mod slots, and writer N mod
 /// writers writes it in turn N / writers.
+/// Programs and rows are settled first, so that rows are in the half of the L2
+/// cache that reads them (monarch_tile.settle).
 /// Counters say for each group of keys, a tile of the readers, how many have
 /// been written, and how many programs of readers have read it.
 ///
@@ -30,18 +32,23 @@ LogicalResult ProgramBuilder::buildRing(RStepOp r, LStepOp l) {
       g.b2() > ofR.getColumns() || g.b1() > ofL.getRows() || r.getState() ||
       r.getKeyMask() || causal || keyFrames || slabPairs > ofR.getRows() ||
       slabPairs > readers * teams ||
-      readers * teams > roundUp(slabPairs, pairGroup(ofR)) || teams < 2 ||
-      slots % step || slots < least)
+      readers * teams > roundUp(slabPairs, pairGroup(ofR)) || teams != 4 ||
+      slots % step || step % 8 || slots < least)
     return op.emitOpError("expected schedules of one ring and element, wgmma, "
                           "with whole rows of R and L, a slab's ")
-           << slabPairs << " pairs for the " << teams << " teams of L's "
-           << readers << " programs, and a multiple of " << step << " slots, "
-           << least << " or more";
+           << slabPairs << " pairs for the 4 teams of L's " << readers
+           << " programs, and a multiple of " << step << " slots, " << least
+           << " or more";
   auto forall = scf::ForallOp::create(
       b, loc, ArrayRef<OpFoldResult>{b.getIndexAttr(writers + readers)},
       ValueRange(), std::nullopt);
   b.setInsertionPointToStart(forall.getBody());
-  Value program = forall.getInductionVar(0);
+  Value rows = arg(r.getAL());
+  auto settled = tile::SettleOp::create(
+      b, loc, b.getIndexType(), rows.getType(), forall.getInductionVar(0), rows,
+      args.lookup("scratch"), writers + readers, writers);
+  Value program = settled.getNumber();
+  ring = settled.getNear();
   Value writes = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
                                        program, index(writers));
   auto branch = scf::IfOp::create(b, loc, writes, /*withElseRegion=*/true);
@@ -79,6 +86,16 @@ ProgramBuilder::RingPlace ProgramBuilder::ringPlace(Value number) {
   at.full = arith::DivUIOp::create(b, loc, at.slot, index(step));
   at.empty = arith::AddIOp::create(b, loc, at.full, groups);
   return at;
+}
+
+/// Rows of both factors in the ring: the first operand is the slot.
+Address ProgramBuilder::ringRows(ArrayRef<Value> operands, AffineExpr pair,
+                                 AffineExpr key, Value limit) {
+  AffineExpr slot = d(0) + key;
+  return {SmallVector<Value>(operands),
+          map(operands.size() + 1,
+              {b.getAffineConstantExpr(0), slot.floorDiv(8), pair, slot % 8}),
+          SmallVector<bool>(4, true), limit};
 }
 
 /// Keys of a slab in the ring: whole tiles of the readers.
@@ -141,18 +158,19 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
       arith::MulIOp::create(b, loc, at.uses, index(readers)));
   OneTile scores = softmaxOneTile(x, /*entropy=*/true);
   Value bias = biasOfTurn(scores, exists);
-  // The ring has rows for the slab's pairs, in whole groups.
   Value limit;
-  if (roundUp(slabPairs, pairGroup(schedule)) < m)
+  if (slabPairs < m)
     limit = index(slabPairs);
-  Address rows = factorRows({zero, zero, at.slot}, d(1) + d(3), d(2), limit);
-  store(bias, arg(r.getCL()), rows);
-  auto products = [&](Value rhs, Value dest) {
-    eachProduct(scores.probabilities, rhs,
-                [&](Value v, int64_t from) { store(v, dest, rows, from); });
-  };
-  products(keyTile, arg(r.getAL()));
-  products(valueTile, arg(r.getY()));
+  store(bias, arg(r.getCL()),
+        factorRows({zero, zero, at.slot}, d(1) + d(3), d(2), limit));
+  Address rows = ringRows({at.slot}, d(1), b.getAffineConstantExpr(0), limit);
+  int64_t column = 0;
+  for (Value rhs : {keyTile, valueTile}) {
+    eachProduct(scores.probabilities, rhs, [&](Value v, int64_t from) {
+      store(v, ring, rows, column + from);
+    });
+    column += cast<RankedTensorType>(rhs.getType()).getDimSize(1);
+  }
   tile::AddCountOp::create(b, loc, args.lookup("counters"), at.full);
   scf::YieldOp::create(b, loc, q);
 }
@@ -160,7 +178,7 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
 /// Team `reader` of all readers holds pair `reader` of every slab.
 void ProgramBuilder::buildRingReader(LStepOp l, Value reader) {
   int64_t b1 = g.b1(), b2 = g.b2(), pairs = pairCount(), perSlab = ringKeys();
-  int64_t dv = cast<MemRefType>(arg(l.getY()).getType()).getShape().back();
+  int64_t dv = cast<RankedTensorType>(l.getY().getType()).getShape().back();
   double scale = l.getScale().convertToDouble() * log2e;
   Value zero = index(0);
   auto slabs =
@@ -191,13 +209,16 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader) {
     Value fills = arith::AddIOp::create(b, loc, at.uses, index(1));
     tile::AwaitCountOp::create(b, loc, args.lookup("counters"), at.full,
                                arith::MulIOp::create(b, loc, fills, index(n)));
-    Address keys =
-        factorRows({zero, reader, at.slot}, d(1), d(2) + d(3), Value());
-    Value keyTile = load(arg(l.getAL()), keys, n, element);
-    Value biasTile = load(arg(l.getCL()), keys, n, b.getF32Type());
-    Value valueTile = load(arg(l.getY()), keys, n, element);
+    Value rowTile = load(ring, ringRows({at.slot, reader}, d(1), d(2), Value()),
+                         n, element);
+    Value biasTile =
+        load(arg(l.getCL()),
+             factorRows({zero, reader, at.slot}, d(1), d(2) + d(3), Value()), n,
+             b.getF32Type());
     tile::AddCountOp::create(b, loc, args.lookup("counters"), at.empty);
-    accumulate(loop, biasedScores(q, keyTile, biasTile, scale), valueTile);
+    int64_t all = cast<RankedTensorType>(rowTile.getType()).getDimSize(1);
+    accumulate(loop, biasedScores(q, rowTile, biasTile, scale), rowTile,
+               /*groups=*/1, /*offset=*/all - dv);
   }
   storeOutput(loop, arg(l.getResult()), rows);
 }

@@ -16,9 +16,9 @@ constexpr int64_t ringConsumerRegisters = 144, ringProducerRegisters = 24;
 constexpr int64_t ringTeamRegisters = 112, ringReaderRegisters = 32;
 
 /// A warp of the producer's does `body` for every turn of the consumers.
-void WarpSpecializer::messenger(int64_t warp, scf::ForOp loop,
-                            tile::RoleOp consumer,
-                            llvm::function_ref<void(Value, IRMapping &)> body) {
+void WarpSpecializer::messenger(
+    int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
+    llvm::function_ref<void(Value, IRMapping &)> body) {
   OpBuilder::InsertionGuard guard(b);
   makeRole("producer", 1, warp, /*registers=*/0);
   eachTurn(loop, consumer, body);
@@ -29,7 +29,7 @@ void WarpSpecializer::messenger(int64_t warp, scf::ForOp loop,
 /// which takes a way to the L2 cache and back: consumers only exchange signals
 /// with them.
 LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
-                                   MutableArrayRef<tile::LoadOp> loads) {
+                                       MutableArrayRef<tile::LoadOp> loads) {
   auto loop = dyn_cast<scf::ForOp>(loads.front()->getParentOp());
   if (!loop || loop->getParentOp() != consumer || consumer.getFirst() ||
       getConstantIntValue(loop.getLowerBound()) != 0 ||
@@ -160,17 +160,17 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
       tile::AwaitCountOp::create(b, loc, wait.getCounters(),
                                  remake(b, wait.getIndex(), role, mapping),
                                  remake(b, wait.getLeast(), role, mapping));
-      // Both teams' keys before their values: places are given back in this
-      // order.
+      auto both =
+          scf::ForOp::create(b, loc, number(0), number(each), number(1));
+      OpBuilder::InsertionGuard inside(b);
+      b.setInsertionPointToStart(both.getBody());
+      IRMapping ofTeam;
+      for (Value iv : {slabs.getInductionVar(), loop.getInductionVar()})
+        ofTeam.map(iv, mapping.lookup(iv));
+      Value its = plus(times(which, each), both.getInductionVar());
+      ofTeam.map(team, its);
       for (auto [x, load] : llvm::enumerate(loads))
-        for (int64_t i = 0; i < each; ++i) {
-          IRMapping ofTeam;
-          for (Value iv : {slabs.getInductionVar(), loop.getInductionVar()})
-            ofTeam.map(iv, mapping.lookup(iv));
-          Value its = plus(times(which, each), number(i));
-          ofTeam.map(team, its);
-          copy(x, load, plus(times(tile, teams), its), Value(), role, ofTeam);
-        }
+        copy(x, load, plus(times(tile, teams), its), Value(), role, ofTeam);
     });
     b.restoreInsertionPoint(both);
     makeRole("producer", 1, copiers, /*registers=*/0);

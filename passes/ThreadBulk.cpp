@@ -36,8 +36,8 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   Ring ring;
   ring.tile = type.getTile();
   ring.stages = type.getStages();
-  ring.halfBytes = paddedRows(ring.tile) * 128;
-  ring.stageBytes = ring.tile.getDimSize(1) / 64 * ring.halfBytes;
+  ring.halfBytes = rowsTogether(ring.tile) * 128;
+  ring.stageBytes = ring.tile.getDimSize(1) / 64 * paddedRows(ring.tile) * 128;
   // Where threads copy, all of them meet instead.
   bool hasBarriers =
       llvm::none_of(op.getRing().getUsers(), llvm::IsaPred<tile::CopyAsyncOp>);
@@ -54,6 +54,8 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
       for (int64_t extent : copy.getBox().drop_back())
         if (extent != 1)
           rows = extent;
+  if (tile::layoutOf(ring.tile).getRows())
+    rows = rowsTogether(ring.tile);
   int64_t first = rows * 128, bytes = ring.halfBytes - first;
   int64_t halves = ring.stages * ring.stageBytes / ring.halfBytes;
   if (bytes) {
@@ -203,27 +205,44 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   int64_t bytes = 2;
   for (int64_t extent : op.getBox())
     bytes *= extent;
-  int64_t halves = ring.stageBytes / ring.halfBytes;
-  expectBytes(full, i32(bytes * halves));
+  int64_t together = tile::layoutOf(ring.tile).getRows();
+  int64_t halves = ring.tile.getDimSize(1) / 64;
+  int64_t blocks = together ? ring.tile.getDimSize(0) / together : 1;
+  expectBytes(full, i32(bytes * halves * blocks));
   SmallVector<Value> dims;
   for (Value v : op.getIndices())
     dims.push_back(mapping.lookupOrDefault(v));
   dims.push_back(index(0));
-  SmallVector<Value> outer; // slowest first, without a tensor's batch
-  for (AffineExpr e :
-       op.getMap().getResults().take_back(op.getBox().size() - 1))
-    outer.push_back(toI32(evaluate(e, dims)));
   Value stage = ofTurn(ring.base, turn, ring, ring.stageBytes);
   Value policy = evictPolicy(op.getEvict());
+  auto copy = [&](ArrayRef<Value> coordinates, Value to) {
+    NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+        b, loc, sharedPointer(to), tensorMaps.lookup(op.getSource()),
+        coordinates, sharedPointer(full), ValueRange(), Value(), policy,
+        NVVM::TMALoadModeAttr::get(b.getContext(), NVVM::TMALoadMode::TILE),
+        b.getBoolAttr(true), NVVM::CTAGroupKindAttr(), Value());
+  };
+  const Memory &memory = memories.find(op.getSource())->second;
+  if (together) { // a chunk a box: its number, and all that it holds
+    auto loop = scf::ForOp::create(b, loc, index(0), index(blocks), index(1));
+    OpBuilder::InsertionGuard inner(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value block = loop.getInductionVar();
+    dims.back() = mul(block, index(together));
+    SmallVector<Value> at = indicesAt(memory, op.getMap(), dims);
+    Value chunk = add(mul(at[1], index(memory.type.getDimSize(2))), at[2]);
+    copy({i32(0), i32(0), i32(0), toI32(chunk)},
+         add(stage, mul(toI32(block), i32(halves * ring.halfBytes))));
+    return success();
+  }
+  SmallVector<Value> outer; // slowest first, without a tensor's batch
+  for (Value v : ArrayRef(indicesAt(memory, op.getMap(), dims))
+                     .take_back(op.getBox().size() - 1))
+    outer.push_back(toI32(v));
   for (int64_t half = 0; half < halves; ++half) {
     SmallVector<Value> coordinates = {i32(64 * half)};
     coordinates.append(outer.rbegin(), outer.rend());
-    NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-        b, loc, sharedPointer(add(stage, i32(half * ring.halfBytes))),
-        tensorMaps.lookup(op.getSource()), coordinates, sharedPointer(full),
-        ValueRange(), Value(), policy,
-        NVVM::TMALoadModeAttr::get(b.getContext(), NVVM::TMALoadMode::TILE),
-        b.getBoolAttr(true), NVVM::CTAGroupKindAttr(), Value());
+    copy(coordinates, add(stage, i32(half * ring.halfBytes)));
   }
   return success();
 }
@@ -414,9 +433,12 @@ SmallVector<Value> ThreadLowering::packRun(Value tile, int64_t row,
   return four;
 }
 
+/// Lanes that copy out: one for each run of rows.
 Value ThreadLowering::copiesOut() {
+  bool settled = llvm::any_of(
+      memories, [](auto &entry) { return bool(entry.second.exchanged); });
   return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
-                               index(2));
+                               index(settled ? 16 : 2));
 }
 
 LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
@@ -431,15 +453,15 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
   auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
-  int64_t bytes = rowBytes(ring.tile);
-  Value row = add(mul(warp, index(16)), mul(lane, index(8)));
+  int64_t bytes = rowBytes(ring.tile), run = memory.exchanged ? 1 : 8;
+  Value row = add(mul(warp, index(16)), mul(lane, index(run)));
   Rows rows = rowsAt(op, memory, row);
   Place place = placeOf(rows, 0);
   auto copy = [&] {
     NVVM::CpAsyncBulkSharedCTAToGlobalOp::create(
         b, loc, place.pointer,
         sharedPointer(add(ring.base, toI32(mul(row, index(bytes))))),
-        i32(8 * bytes), evictPolicy(op.getEvict()), Value());
+        i32(run * bytes), evictPolicy(op.getEvict()), Value());
   };
   if (place.valid) {
     auto inside = scf::IfOp::create(b, loc, place.valid, false);

@@ -24,8 +24,14 @@ Value ThreadLowering::counterAt(Value counters, Value number) {
 LogicalResult ThreadLowering::lowerAwaitCount(tile::AwaitCountOp op) {
   if (!isProducer(op))
     return op.emitOpError("expected a producer that waits for a role's warps");
-  Value counter = counterAt(op.getCounters(), op.getIndex());
-  Value least = toI32(mapping.lookupOrDefault(op.getLeast()));
+  awaitAtLeast(counterAt(op.getCounters(), op.getIndex()),
+               toI32(mapping.lookupOrDefault(op.getLeast())));
+  statement("fence.proxy.async.global;", "~{memory}", 0, {});
+  return success();
+}
+
+/// Waits for a counter as one thread.
+void ThreadLowering::awaitAtLeast(Value counter, Value least) {
   statement("{\n.reg .pred done;\n.reg .b32 count, tries;\n"
             "mov.b32 tries, 0;\n"
             "again${:uid}:\n"
@@ -37,10 +43,8 @@ LogicalResult ThreadLowering::lowerAwaitCount(tile::AwaitCountOp op) {
                 std::to_string(mostTries) +
                 ";\n@done bra again${:uid};\n"
                 "trap;\n"
-                "end${:uid}:\n"
-                "fence.proxy.async.global;\n}",
+                "end${:uid}:\n}",
             "l,r,~{memory}", 0, {counter, least});
-  return success();
 }
 
 LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {

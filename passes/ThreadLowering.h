@@ -49,6 +49,9 @@ struct Memory {
   Value pointer;
   SmallVector<Value> sizes;   ///< index; null where static
   SmallVector<Value> strides; ///< i64; null where static
+  /// Of settled memory: i32 address of a bit for every two neighbouring chunks,
+  /// 1 where they are exchanged.
+  Value exchanged;
 };
 
 /// Stages of a tile in shared memory. Those of a swizzled tile that is copied
@@ -59,7 +62,7 @@ struct Ring {
   RankedTensorType tile;
   int64_t stageBytes;
   int64_t stages = 1;
-  int64_t halfBytes = 0; ///< of 64 channels
+  int64_t halfBytes = 0; ///< of 64 channels, or of those of 8 rows
   Value full, empty;     ///< i32 addresses of the first barriers
 };
 
@@ -95,6 +98,12 @@ inline bool isProducer(Operation *op) {
 /// Rows that a stage has room for: products of 16 rows read whole steps.
 inline int64_t paddedRows(RankedTensorType tile) {
   return roundUp(tile.getDimSize(0), 16);
+}
+
+/// Rows of a tile whose halves lie together: all, or 8.
+inline int64_t rowsTogether(RankedTensorType tile) {
+  int64_t rows = tile::layoutOf(tile).getRows();
+  return rows ? rows : paddedRows(tile);
 }
 
 class ThreadLowering {
@@ -184,6 +193,8 @@ private:
   }
   Place placeOf(Rows &rows, int64_t distance, int64_t most = -1);
   Value pointerAt(const Memory &memory, AffineMap map, ArrayRef<Value> dims);
+  SmallVector<Value> indicesAt(const Memory &memory, AffineMap map,
+                               ArrayRef<Value> dims);
   Value advance(Value pointer, Value bytes) {
     return LLVM::GEPOp::create(b, loc, pointer.getType(), b.getI8Type(),
                                pointer, ArrayRef<LLVM::GEPArg>{bytes});
@@ -258,7 +269,13 @@ private:
   LogicalResult lowerRelease(tile::ReleaseOp op);
   const Ring *swizzledRing(Value ring);
 
+  //--- halves of the L2 cache (ThreadSettle.cpp) ---//
+  LogicalResult lowerSettle(tile::SettleOp op);
+  Value isFirstNearer(Value pointer);
+  Value settledPair(const Memory &memory, Value block, Value pair);
+
   //--- programs of a persistent kernel (ThreadCounts.cpp) ---//
+  void awaitAtLeast(Value counter, Value least);
   LogicalResult lowerAwaitCount(tile::AwaitCountOp op);
   LogicalResult lowerAddCount(tile::AddCountOp op);
   Value counterAt(Value counters, Value number);

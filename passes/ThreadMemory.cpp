@@ -35,18 +35,30 @@ Value ThreadLowering::evaluate(AffineExpr e, ArrayRef<Value> dims) {
   }
 }
 
+/// The indices that `map` gives for `dims`, of where the memory really is.
+SmallVector<Value> ThreadLowering::indicesAt(const Memory &memory,
+                                             AffineMap map,
+                                             ArrayRef<Value> dims) {
+  SmallVector<Value> indices;
+  for (AffineExpr e : map.getResults())
+    indices.push_back(evaluate(e, dims));
+  if (memory.exchanged)
+    indices[2] = settledPair(memory, indices[1], indices[2]);
+  return indices;
+}
+
 /// The address that `map` gives for `dims`.
 Value ThreadLowering::pointerAt(const Memory &memory, AffineMap map,
                                 ArrayRef<Value> dims) {
   auto [staticStrides, unused] = memory.type.getStridesAndOffset();
   Value offset;
-  for (unsigned x = 0; x < map.getNumResults(); ++x) {
+  for (auto [x, at] : llvm::enumerate(indicesAt(memory, map, dims))) {
     Value stride =
         memory.strides[x]
             ? memory.strides[x]
             : arith::ConstantIntOp::create(b, loc, staticStrides[x], 64)
                   .getResult();
-    Value term = mul(toI64(evaluate(map.getResult(x), dims)), stride);
+    Value term = mul(toI64(at), stride);
     offset = offset ? add(offset, term) : term;
   }
   int64_t bytes = memory.type.getElementTypeBitWidth() / 8;

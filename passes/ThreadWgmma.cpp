@@ -132,7 +132,11 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
                           "swizzled rhs");
   int64_t columns = type.getDimSize(1), count = columns / 2;
   int64_t depth = tileOf(op.getLhs()).getDimSize(1), steps = ceilDiv(depth, 16);
-  int64_t halfBytes = paddedRows(rhsType) * 128;
+  int64_t halfBytes = rowsTogether(rhsType) * 128;
+  // Of 8 rows to the next 8.
+  int64_t groupBytes = tile::layoutOf(rhsType).getRows()
+                           ? rhsType.getDimSize(1) / 64 * halfBytes
+                           : 1024;
   bool transposed = op.getTransposeRhs();
   if (!transposed && (columns % 64 || columns > 256 || op.getRhsOffset() % 64))
     return op.emitOpError("expected outputs of a multiple of 64 channels up to "
@@ -142,19 +146,18 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
 
   // Shared memory descriptor: address / 16 in bits 0-13, distance of halves of
   // 64 channels / 16 in bits 16-29 where a product crosses them, distance of
-  // groups of 8 rows (1024 bytes) / 16 in bits 32-45, 128-byte swizzle in
-  // bit 62.
+  // groups of 8 rows / 16 in bits 32-45, 128-byte swizzle in bit 62.
   int64_t halfStep = !transposed && columns > 64 ? halfBytes >> 4 : 1;
-  int64_t fixed =
-      (int64_t(1) << 62) | (int64_t(1024 >> 4) << 32) | (halfStep << 16);
-  auto describe = [&](Value address) -> Value {
+  auto describe = [&](Value address, int64_t groupBytes) -> Value {
+    int64_t fixed =
+        (int64_t(1) << 62) | (groupBytes >> 4 << 32) | (halfStep << 16);
     Value sixteenths = arith::ShRUIOp::create(
         b, loc, arith::AndIOp::create(b, loc, address, i32(0x3FFFF)), i32(4));
     return arith::OrIOp::create(
         b, loc, arith::ExtUIOp::create(b, loc, b.getI64Type(), sixteenths),
         arith::ConstantIntOp::create(b, loc, fixed, 64));
   };
-  Value descriptor = describe(at(op.getRhs(), 0));
+  Value descriptor = describe(at(op.getRhs(), 0), groupBytes);
   Registers lhs = all(op.getLhs());
   int64_t lhsHalf = paddedRows(tileOf(op.getLhs())) * 128;
   if (!shared)
@@ -177,7 +180,7 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
     if (warps > 4)
       rows = add(rows, toI32(mul(arith::ShRUIOp::create(b, loc, warp, index(2)),
                                  index(64 * 128))));
-    operands.push_back(describe(rows));
+    operands.push_back(describe(rows, /*groupBytes=*/1024));
     cs << "l,";
   }
   Registers acc;
@@ -190,7 +193,7 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
     if (transposed) // 16 channels of all rows
       offset = s / 4 * halfBytes + s % 4 * 32;
     else // 16 rows of 64 channels
-      offset = op.getRhsOffset() / 64 * halfBytes + s * 2048;
+      offset = op.getRhsOffset() / 64 * halfBytes + s * 2 * groupBytes;
     os << "add.s64 d, $" << descriptorAt << ", " << (offset >> 4) << ";\n";
     if (shared) // 16 channels of all rows
       os << "add.s64 a, $" << count << ", "

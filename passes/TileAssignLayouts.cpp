@@ -59,8 +59,13 @@ struct TileAssignLayouts
     auto type = dyn_cast<RankedTensorType>(v.getType());
     if (!type || type.getEncoding())
       return;
-    auto layout = tile::LayoutAttr::get(
-        &getContext(), kindFor(v, schedule, sharesQuery), rowWarps(schedule));
+    StringRef kind = kindFor(v, schedule, sharesQuery);
+    auto load = v.getDefiningOp<tile::LoadOp>();
+    int64_t rows = kind == "swizzled" && load && isSettled(load.getSource())
+                       ? 8 // which come together
+                       : 0;
+    auto layout =
+        tile::LayoutAttr::get(&getContext(), kind, rowWarps(schedule), rows);
     auto placed =
         RankedTensorType::get(type.getShape(), type.getElementType(), layout);
     v.setType(placed);

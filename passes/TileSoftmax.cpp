@@ -71,7 +71,7 @@ private:
   ModuleOp module;
   OpBuilder b;
   llvm::DenseMap<Value, Buffer> buffers;
-  Buffer counters; ///< of a ring
+  Buffer counters, scratch; ///< of a ring
   SmallVector<Attribute> arguments, workspaces;
   GeometryAttr geometry;
   Geometry g;
@@ -187,8 +187,10 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
   return success();
 }
 
-/// The ring between the steps of a persistent kernel, and its counters: two for
-/// every group of keys, each with 128 bytes of its own.
+/// The ring between the steps of a persistent kernel: rows of both factors side
+/// by side, 8 keys of a pair in one chunk [.., NK/8, P, 8, 2D]. Beside it the
+/// bias, and counters: two for every group of keys, each with 128 bytes of its
+/// own.
 LogicalResult Entry::addRing(KernelOp kernel) {
   ScheduleAttr schedule = *kernel.getSchedule();
   RStepOp r;
@@ -196,19 +198,41 @@ LogicalResult Entry::addRing(KernelOp kernel) {
     r = step;
   if (!r || !r.getY() || !r.getCL())
     return kernel.emitOpError("expected an r_step with values and entropy");
-  if (failed(addWorkspace({r.getAL(), r.getY()}, schedule,
-                          schedule.getElement())) ||
-      failed(addWorkspace(r.getCL(), schedule, b.getF32Type())))
+  auto channels = [](Value v) {
+    return cast<RankedTensorType>(v.getType()).getShape().back();
+  };
+  Buffer rows;
+  rows.name = rows.memory = "ring";
+  rows.type = MemRefType::get({ShapedType::kDynamic, schedule.getSlots() / 8,
+                               roundUp(slabPairs, pairGroup(schedule)), 8,
+                               channels(r.getAL()) + channels(r.getY())},
+                              schedule.getElement());
+  buffers[r.getAL()] = buffers[r.getY()] = rows;
+  auto addForAll = [&](const Buffer &buffer, int64_t bytes, bool zeroed) {
+    SmallVector<NamedAttribute> workspace = {
+        b.getNamedAttr("name", b.getStringAttr(buffer.name)),
+        b.getNamedAttr("bytes", b.getI64IntegerAttr(bytes))};
+    if (zeroed)
+      workspace.push_back(b.getNamedAttr("zeroed", b.getBoolAttr(true)));
+    workspaces.push_back(b.getDictionaryAttr(workspace));
+  };
+  int64_t elements = 2; // bytes
+  for (int64_t extent : rows.type.getShape().drop_front())
+    elements *= extent;
+  addForAll(rows, elements, /*zeroed=*/false);
+  if (failed(addWorkspace(r.getCL(), schedule, b.getF32Type())))
     return failure();
   counters.name = counters.memory = "counters";
   int64_t count =
       2 * ceilDiv(schedule.getSlots(), kernel.getBeside()->getColumns());
   counters.type = MemRefType::get(
       {count}, b.getI32Type(), StridedLayoutAttr::get(b.getContext(), 0, {32}));
-  workspaces.push_back(b.getDictionaryAttr(
-      {b.getNamedAttr("name", b.getStringAttr(counters.name)),
-       b.getNamedAttr("bytes", b.getI64IntegerAttr(count * 128)),
-       b.getNamedAttr("zeroed", b.getBoolAttr(true))}));
+  addForAll(counters, count * 128, /*zeroed=*/true);
+  scratch.name = scratch.memory = "scratch";
+  int64_t words = tile::SettleOp::scratchWords(
+      schedule.getRing() + kernel.getBeside()->getRing(), rows.type);
+  scratch.type = MemRefType::get({words}, b.getI32Type());
+  addForAll(scratch, words * 4, /*zeroed=*/true);
   return success();
 }
 
@@ -344,7 +368,8 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
   }
   bool persistent = kernel.getBeside() && kernel.getSchedule()->getRing();
   if (persistent)
-    used.insert({counters.name, counters});
+    for (const Buffer *buffer : {&counters, &scratch})
+      used.insert({buffer->name, *buffer});
   SmallVector<Type> types;
   SmallVector<Attribute> bound;
   for (auto &[name, buffer] : used) {

@@ -69,6 +69,12 @@ LogicalResult WarpSpecializer::addBox(tile::LoadOp load,
   }
   AffineMap map = load.getMap();
   unsigned row = map.getNumDims() - 1;
+  if (int64_t together = tile::layoutOf(type).getRows()) {
+    // A box for each so many rows, which are a chunk of memory.
+    box.assign(map.getNumResults() - 1, 1);
+    box.append({together, 64});
+    return success();
+  }
   int moving = 0;
   for (AffineExpr e : map.getResults().drop_front(isTokens(load.getSource()))) {
     bool moves = e.isFunctionOfDim(row);
@@ -93,7 +99,9 @@ LogicalResult WarpSpecializer::addBox(tile::LoadOp load,
 /// reads.
 LogicalResult WarpSpecializer::nameBox(tile::LoadOp load,
                                        ArrayRef<int64_t> box) {
-  auto argument = dyn_cast<BlockArgument>(load.getSource());
+  auto settle = load.getSource().getDefiningOp<tile::SettleOp>();
+  auto argument =
+      dyn_cast<BlockArgument>(settle ? settle.getMemory() : load.getSource());
   if (!argument || argument.getOwner() != &kernel.getBody().front())
     return load.emitOpError("expected a bulk copy from an argument of the "
                             "kernel");
@@ -122,13 +130,23 @@ LogicalResult WarpSpecializer::nameBox(tile::LoadOp load,
         return kernel.emitError("expected argument ")
                << number << " in this kernel's launch in " << planAttrName;
       SmallVector<Attribute> list(arguments.getValue());
-      known = with(known, "box", b.getDenseI64ArrayAttr(box));
       auto type = cast<MemRefType>(argument.getType());
-      // A loader knows the extents of tokens, and how many slabs there are.
+      auto [strides, offset] = type.getStridesAndOffset();
+      SmallVector<int64_t> extents(type.getShape().drop_front());
+      SmallVector<int64_t> whole(box);
+      if (settle) {
+        // Chunks, of which a box takes one: all its rows of 64 channels, then
+        // those of the next 64.
+        int64_t channels = extents[3];
+        extents = {extents[0] * extents[1], channels / 64, extents[2], 64};
+        strides = {strides[2], 64, channels, 1};
+        whole = {1, channels / 64, extents[2], 64};
+      }
+      known = with(known, "box", b.getDenseI64ArrayAttr(whole));
+      // A loader knows the extents of tokens, and how many slabs there are
+      // where an extent is missing.
       if (!isTokens(argument)) {
-        auto [strides, offset] = type.getStridesAndOffset();
-        known = with(known, "extents",
-                     b.getDenseI64ArrayAttr(type.getShape().drop_front()));
+        known = with(known, "extents", b.getDenseI64ArrayAttr(extents));
         known = with(known, "strides", b.getDenseI64ArrayAttr(strides));
       }
       list[number] = known;

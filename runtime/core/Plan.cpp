@@ -399,8 +399,9 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error,
             if (a.box.empty())
               continue;
             // A persistent kernel's workspaces are shared by all slabs.
-            std::vector<int64_t> extents = {k.persistent ? 1 : impl->group};
-            extents.insert(extents.end(), a.extents.begin(), a.extents.end());
+            std::vector<int64_t> extents = a.extents;
+            if (extents.size() < a.box.size())
+              extents.insert(extents.begin(), k.persistent ? 1 : impl->group);
             if (!encode(*d, arguments.addMap(), reinterpret_cast<void *>(at),
                         extents, a.strides, a, impl->problem.dtype, error))
               return false;

@@ -44,7 +44,8 @@ func.func @counts(%bias: memref<?x1x64x1xf32>, %counts: memref<4xi32, strided<[3
         monarch_tile.role "producer" warps 1 from 1 registers 0 {
           scf.for %t = %c0 to %n step %c1 {
             // A wait acquires, for the copy engine too; after some seconds it traps.
-            // CHECK: llvm.inline_asm has_side_effects {{.*}}ld.acquire.gpu.global.u32 count, [$0];{{.*}}setp.ge.u32 done, count, $1;{{.*}}trap;{{.*}}fence.proxy.async.global;
+            // CHECK: llvm.inline_asm has_side_effects {{.*}}ld.acquire.gpu.global.u32 count, [$0];{{.*}}setp.ge.u32 done, count, $1;{{.*}}trap;
+            // CHECK-NEXT: llvm.inline_asm has_side_effects {{.*}}fence.proxy.async.global;
             monarch_tile.await_count %counts[%c2] least %n : memref<4xi32, strided<[32]>>
             // CHECK: nvvm.mbarrier.arrive
             monarch_tile.raise %free[%t] : <2>

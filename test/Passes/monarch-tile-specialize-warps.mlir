@@ -40,7 +40,8 @@
 
 // A ring. Beside a writer's consumers three threads: one starts copies, one waits
 // for readers, one counts for them; consumers exchange signals with the others.
-// PERSISTENT: {box = array<i64: 1, 1, 32, 1, 64>, buffer = "ws0", extents = array<i64: 24, 288, 8, 128>, offset = 0 : i64, strides = array<i64: 14155776, 589824, 2048, 128, 1>}
+// A box of the ring is a chunk: 8 keys' rows of a pair.
+// PERSISTENT: {box = array<i64: 1, 4, 8, 64>, buffer = "ring", extents = array<i64: 6912, 4, 8, 64>, offset = 0 : i64, strides = array<i64: 2048, 64, 256, 1>}
 // PERSISTENT: %[[FREE:.+]] = monarch_tile.alloc_signal : <8>
 // PERSISTENT-NEXT: %[[WRITTEN:.+]] = monarch_tile.alloc_signal : <8>
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 8 from 12 registers 24 {
@@ -60,12 +61,13 @@
 // PERSISTENT-NOT: _count
 // Beside a reader's four teams two threads start copies, each for two teams, and
 // one counts what has come. Rows of the ring are read once.
-// PERSISTENT: monarch_tile.alloc_ring : <8, tensor<32x128xbf16, #swizzled{{.*}}>>
+// PERSISTENT: monarch_tile.alloc_ring : <8, tensor<32x256xbf16, #swizzled{{.*}}>>
 // PERSISTENT: monarch_tile.role "producer" warps 4 from 16 registers 32 {
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
 // PERSISTENT: monarch_tile.await_count
-// PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 1, 64] to %[[K:.+]][{{.*}} {evict = "first"
-// PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 1] to %[[B:.+]][{{.*}} {evict = "first"
+// PERSISTENT: scf.for %{{.*}} = %c0 to %c2 step %c1 {
+// PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 1, 8, 64] to %[[K:.+]][{{.*}} {evict = "first"
+// PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 1] to %[[B:.+]][{{.*}} {evict = "first"
 // PERSISTENT: monarch_tile.role "producer" warps 1 from 2 registers 0 {
 // PERSISTENT: monarch_tile.acquire %[[K]][
 // PERSISTENT-NEXT: monarch_tile.release %[[K]][

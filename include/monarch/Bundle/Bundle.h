@@ -15,7 +15,7 @@
 namespace monarch {
 
 /// Version of the kernels' argument convention.
-inline constexpr int abiVersion = 5;
+inline constexpr int abiVersion = 6;
 /// Most memref arguments of a kernel that a loader has to take.
 inline constexpr size_t maxKernelArguments = 8;
 
@@ -27,7 +27,7 @@ struct KernelArgument {
   /// extents in frames, rows, tokens, heads and channels.
   std::vector<int64_t> box = {};
   /// Of a workspace's tensor map, slowest first: strides in elements, of a slab
-  /// and of what it holds, and the extents of that.
+  /// and of what it holds, and the extents of that; or both of all dimensions.
   std::vector<int64_t> extents = {}, strides = {};
 };
 

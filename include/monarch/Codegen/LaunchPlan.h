@@ -25,7 +25,7 @@ struct LaunchPlan {
     std::vector<int64_t> box;
     /// What that map describes where the buffer is a workspace, slowest first:
     /// strides in elements, of a slab and of what it holds, and the extents of
-    /// that.
+    /// that; or both of all dimensions.
     std::vector<int64_t> extents, strides;
   };
   struct Launch {

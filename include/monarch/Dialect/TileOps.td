@@ -39,7 +39,8 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
       the row's low bits so that neither product order meets bank conflicts;
     - `swizzled`: shared memory, halves of 64 channels, a row's 128 bytes in
       16-byte chunks XORed with the row's low bits: the 128-byte swizzle of TMA
-      and wgmma;
+      and wgmma. With `rows` = 8 all halves of 8 rows lie together, then those
+      of the next 8;
     - `staged`: shared memory, rows as they lie in memory; on their way out,
       written and copied by the warp that holds them;
     - `exchanged`: shared memory, rows that members of a cluster have sent each
@@ -58,7 +59,13 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
     tensor<128x56xf32, #monarch_tile.layout<acc, warps = 4>>
     ```
   }];
-  let parameters = (ins StringRefParameter<>:$kind, "int64_t":$warps);
+  let parameters = (ins StringRefParameter<>:$kind, "int64_t":$warps,
+                    "int64_t":$rows);
+  let builders = [
+    AttrBuilder<(ins "::llvm::StringRef":$kind, "int64_t":$warps), [{
+      return $_get($_ctxt, kind, warps, /*rows=*/int64_t(0));
+    }]>
+  ];
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
 }
@@ -167,7 +174,8 @@ def Tile_DotOp : Tile_Op<"dot", [Pure]> {
   let description = [{
     `result = acc + lhs x rhs`, with `transpose_rhs` `lhs x rhs^T`, with
     `transpose_lhs` `lhs^T x rhs`. Only columns `rhs_offset` onwards of rhs take
-    part, as many as the result has.
+    part, as many as the result has; of the rows of rhs^T the first ones, as many
+    as lhs has columns.
 
     With `groups` = g the rows of lhs are g runs of equal length, of which run i
     meets rows i, i + g, i + 2g, ... of rhs: g products side by side.
@@ -316,6 +324,40 @@ def Tile_AddCountOp : Tile_Op<"add_count"> {
   let assemblyFormat = "$counters `[` $index `]` attr-dict `:` type($counters)";
 }
 
+def Tile_SettleOp : Tile_Op<"settle", [AllTypesMatch<["memory", "near"]>]> {
+  let summary = "bring readers of a ring and what they read to one half of the L2";
+  let description = [{
+    The L2 cache has two halves, and what crosses from one to the other is what
+    limits a ring (docs/performance.md). `memory` is [.., blocks, pairs, 8,
+    channels] in 4 KiB chunks of 8 rows, `program` one of `programs`, of which
+    those from `writers` on read 4 pairs each, in order. Every program measures
+    which half it is near and, for some of the chunks, which of two neighbours
+    is nearer, and tells the others by way of `scratch`, which was zero. Then
+    each has its `number`, so that readers of pairs 8n .. 8n+3 are in one half
+    and those of 8n+4 .. 8n+7 in the other, and `near` is the same memory with
+    neighbouring chunks exchanged, so that the chunks of a pair are in its
+    reader's half. Where programs are found in too uneven halves they keep their
+    numbers. Right whatever is measured; only the speed depends on it.
+
+    ```mlir
+    %number, %near = monarch_tile.settle %program, %rows, %scratch
+        programs 132 writers 85 : memref<?x36x192x8x256xbf16>, memref<256xi32>
+    ```
+  }];
+  let arguments = (ins Index:$program, AnyMemRef:$memory,
+      MemRefOf<[I32]>:$scratch, I64Attr:$programs, I64Attr:$writers);
+  let results = (outs Index:$number, AnyMemRef:$near);
+  let assemblyFormat = [{
+    $program `,` $memory `,` $scratch `programs` $programs `writers` $writers
+    attr-dict `:` type($memory) `,` type($scratch)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Words of scratch memory that a settlement takes.
+    static int64_t scratchWords(int64_t programs, ::mlir::MemRefType memory);
+  }];
+}
+
 //===----------------------------------------------------------------------===//
 // Level `mapped`
 //===----------------------------------------------------------------------===//
@@ -394,7 +436,8 @@ def Tile_CopyBulkOp : Tile_Op<"copy_bulk", [AttrSizedOperandSegments]> {
     does. Turn t uses stage t mod stages. The box starts at `map(indices..., 0)`
     and has the extents `box`, one for each index of the source, or but the first
     (the batch of a token), channels last; what lies outside the source becomes
-    zero. The source reaches the kernel as a tensor map as well (docs/abi.md),
+    zero. A tile of layout `swizzled` with `rows` takes a box for each so many
+    rows, which starts at `map(indices..., row)`. The source reaches the kernel as a tensor map as well (docs/abi.md),
     but for tiles that are not swizzled, which are one piece of memory. `evict` is
     when the L2 cache should let go of it: `normal`, `first` or `last`.
   }];
@@ -451,8 +494,9 @@ def Tile_CopyOutOp : Tile_Op<"copy_out", [AttrSizedOperandSegments]> {
   let summary = "start copying a staged tile to rows of memory";
   let description = [{
     Addresses as `monarch_tile.store`. Rows go in runs of 8 that are one piece
-    of memory; a run that starts at or past `limit` is not copied, one that
-    crosses it is copied whole. `evict` as in `monarch_tile.copy_bulk`.
+    of memory, or where `monarch_tile.settle` has put them one by one; a run that
+    starts at or past `limit` is not copied, one that crosses it is copied
+    whole. `evict` as in `monarch_tile.copy_bulk`.
   }];
   let arguments = (ins Tile_RingType:$ring, AnyMemRef:$dest,
       Variadic<Index>:$indices, Optional<Index>:$limit, AffineMapAttr:$map,

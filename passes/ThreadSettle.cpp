@@ -1,0 +1,200 @@
+//===- ThreadSettle.cpp - halves of the L2 cache --------------------------===//
+//
+// An SM is near one half of the L2 cache, and a 4 KiB chunk of memory has its
+// place in one half: two neighbours in different ones (on an H100 by the parity
+// of address bits 12, 13, 16, 17 and 19 and of a bit of each 2 MiB page). Read
+// lines are kept in both halves, so that only atomics tell where one belongs:
+// 270 to 340 clocks from the near half, 430 to 540 from the other. The idea and
+// the granularity are from https://github.com/ademeure/cuda-side-boost; figures
+// in docs/performance.md.
+//
+//===----------------------------------------------------------------------===//
+
+#include "ThreadLowering.h"
+
+using namespace mlir;
+using namespace monarch;
+
+/// i32, 1 when the chunk at `pointer` answers sooner than the one after it.
+Value ThreadLowering::isFirstNearer(Value pointer) {
+  // Every try waits for the one before: a branch that is as good as never taken
+  // depends on it. The first one brings the line to the cache.
+  std::string text = "{\n.reg .pred odd, nearer;\n.reg .b32 v, t0, t1;\n"
+                     ".reg .b64 p;\nmov.b32 t0, 0;\nmov.b32 t1, 0;\n"
+                     "mov.b64 p, $1;\n";
+  for (int64_t chunk = 0; chunk < 2; ++chunk) {
+    std::string t = "t" + std::to_string(chunk);
+    std::string tryOnce = "atom.relaxed.gpu.global.add.u32 v, [p], 0;\n"
+                          "setp.eq.u32 odd, v, 0x9e3779b9;\n"
+                          "@odd bra end${:uid};\n";
+    text += tryOnce + "mov.u32 " + t + ", %clock;\n";
+    for (int64_t i = 0; i < 3; ++i)
+      text += tryOnce;
+    text += "mov.u32 v, %clock;\nsub.u32 " + t + ", v, " + t + ";\n";
+    if (!chunk)
+      text += "add.u64 p, p, 4096;\n";
+  }
+  text += "end${:uid}:\nsetp.lt.u32 nearer, t0, t1;\nselp.u32 $0, 1, 0, "
+          "nearer;\n}";
+  return assembly(text, "=r,l,~{memory}", b.getI32Type(), {pointer},
+                  /*sideEffects=*/true);
+}
+
+LogicalResult ThreadLowering::lowerSettle(tile::SettleOp op) {
+  auto source = memories.find(op.getMemory());
+  auto given = memories.find(op.getScratch());
+  if (source == memories.end() || given == memories.end() || rolesBegun)
+    return op.emitOpError("expected arguments of the kernel, before its roles");
+  Memory memory = source->second;
+  Value scratch = given->second.pointer;
+  Value program = mapping.lookupOrDefault(op.getProgram());
+  int64_t programs = op.getPrograms(), writers = op.getWriters();
+  int64_t readers = programs - writers;
+  int64_t couples = memory.type.getDimSize(1) * memory.type.getDimSize(2) / 2;
+  int64_t sideWords = ceilDiv(programs, 32), words = ceilDiv(couples, 32);
+  sharedBytes = roundUp(sharedBytes, 16);
+  memory.exchanged = add(sharedBase, i32(sharedBytes));
+  Value flag = add(memory.exchanged, i32(4 * words));
+  sharedBytes += 4 * words + 16;
+
+  auto compare = [&](arith::CmpIPredicate how, Value x, Value y) -> Value {
+    return arith::CmpIOp::create(b, loc, how, x, y);
+  };
+  auto when = [&](Value condition, llvm::function_ref<void()> body) {
+    auto branch = scf::IfOp::create(b, loc, condition, false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    body();
+  };
+  auto select = [&](Value c, Value x, Value y) -> Value {
+    return arith::SelectOp::create(b, loc, c, x, y);
+  };
+  auto sub = [&](Value x, Value y) -> Value {
+    return arith::SubIOp::create(b, loc, x, y);
+  };
+  auto wordAt = [&](Value i) {
+    return advance(scratch, toI64(mul(i, index(4))));
+  };
+  auto setBit = [&](Value first, Value i) {
+    Value at = add(first, arith::ShRUIOp::create(b, loc, i, index(5)));
+    Value bit = arith::ShLIOp::create(
+        b, loc, i32(1), toI32(arith::AndIOp::create(b, loc, i, index(31))));
+    statement("red.relaxed.gpu.global.or.b32 [$0], $1;", "l,r,~{memory}", 0,
+              {wordAt(at), bit});
+  };
+  auto readWord = [&](Value i) {
+    return assembly("ld.relaxed.gpu.global.u32 $0, [$1];", "=r,l,~{memory}",
+                    b.getI32Type(), {wordAt(i)}, /*sideEffects=*/true);
+  };
+  Value isFirst = compare(arith::CmpIPredicate::eq, thread, index(0));
+  Value speaks = compare(arith::CmpIPredicate::eq, lane, index(0));
+
+  // Half 0 is that of the first chunk. Programs take different lines of it.
+  when(isFirst, [&] {
+    Value line = arith::AndIOp::create(b, loc, program, index(31));
+    Value nearer =
+        isFirstNearer(advance(memory.pointer, toI64(mul(line, index(128)))));
+    LLVM::StoreOp::create(b, loc, nearer, sharedPointer(flag), 4);
+  });
+  NVVM::Barrier0Op::create(b, loc);
+  Value nearFirst =
+      LLVM::LoadOp::create(b, loc, b.getI32Type(), sharedPointer(flag), 4);
+  Value isOther = compare(arith::CmpIPredicate::eq, nearFirst, i32(0));
+  when(arith::AndIOp::create(b, loc, isFirst, isOther),
+       [&] { setBit(index(1), program); });
+  // Couples of chunks are dealt to all warps of all programs.
+  when(speaks, [&] {
+    Value own = add(mul(program, index(allWarps)), warp);
+    auto loop = scf::ForOp::create(b, loc, own, index(couples),
+                                   index(programs * allWarps));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value couple = loop.getInductionVar();
+    Value nearer =
+        isFirstNearer(advance(memory.pointer, toI64(mul(couple, index(8192)))));
+    when(compare(arith::CmpIPredicate::ne, nearer, nearFirst),
+         [&] { setBit(index(1 + sideWords), couple); });
+  });
+  NVVM::Barrier0Op::create(b, loc);
+  when(isFirst, [&] {
+    statement("red.release.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
+              {scratch});
+    awaitAtLeast(scratch, i32(programs));
+  });
+  NVVM::Barrier0Op::create(b, loc);
+
+  // This program's place among those of its half.
+  Value before = i32(0), others = i32(0), number = toI32(program);
+  for (int64_t w = 0; w < sideWords; ++w) {
+    Value word = readWord(index(1 + w)), ahead = sub(number, i32(32 * w));
+    auto count = [&](Value v) -> Value {
+      return LLVM::CtPopOp::create(b, loc, b.getI32Type(), v);
+    };
+    Value some =
+        sub(arith::ShLIOp::create(
+                b, loc, i32(1), arith::AndIOp::create(b, loc, ahead, i32(31))),
+            i32(1));
+    Value mask =
+        select(compare(arith::CmpIPredicate::sge, ahead, i32(32)), i32(-1),
+               select(compare(arith::CmpIPredicate::sgt, ahead, i32(0)), some,
+                      i32(0)));
+    before = add(before, count(arith::AndIOp::create(b, loc, word, mask)));
+    others = add(others, count(word));
+  }
+  Value firsts = sub(i32(programs), others);
+  int64_t quota = ceilDiv(readers, 2), quotaOfOthers = readers / 2;
+  Value rank = select(isOther, before, sub(number, before));
+  Value most = select(isOther, i32(quotaOfOthers), i32(quota));
+  Value side = select(isOther, i32(1), i32(0));
+  Value asReader = add(add(i32(writers), mul(rank, i32(2))), side);
+  Value asWriter =
+      add(sub(rank, most), select(isOther, sub(firsts, i32(quota)), i32(0)));
+  Value enough = arith::AndIOp::create(
+      b, loc, compare(arith::CmpIPredicate::sge, firsts, i32(quota)),
+      compare(arith::CmpIPredicate::sge, others, i32(quotaOfOthers)));
+  Value settled = select(compare(arith::CmpIPredicate::slt, rank, most),
+                         asReader, asWriter);
+  mapping.map(op.getNumber(),
+              arith::IndexCastOp::create(b, loc, b.getIndexType(),
+                                         select(enough, settled, number)));
+  // Roles begin with a barrier.
+  auto loop =
+      scf::ForOp::create(b, loc, thread, index(words), index(32 * allWarps));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value i = loop.getInductionVar();
+    Value word = readWord(add(i, index(1 + sideWords)));
+    LLVM::StoreOp::create(
+        b, loc, word,
+        sharedPointer(add(memory.exchanged, toI32(mul(i, index(4))))), 4);
+  }
+  if (Value map = tensorMaps.lookup(op.getMemory()))
+    tensorMaps[op.getNear()] = map;
+  memories[op.getNear()] = memory;
+  return success();
+}
+
+/// Where a pair's chunk is among those of its block: pairs t and t + 4 of 8 are
+/// neighbours, exchanged where the first place is in half 1.
+Value ThreadLowering::settledPair(const Memory &memory, Value block,
+                                  Value pair) {
+  auto shift = [&](Value v, int64_t by) -> Value {
+    return arith::ShRUIOp::create(b, loc, v, index(by));
+  };
+  auto low = [&](Value v, int64_t mask) -> Value {
+    return arith::AndIOp::create(b, loc, v, index(mask));
+  };
+  Value ofEight = shift(pair, 3), t = low(pair, 3);
+  Value couple =
+      add(mul(add(mul(block, index(memory.type.getDimSize(2) / 8)), ofEight),
+              index(4)),
+          t);
+  Value byte = LLVM::LoadOp::create(
+      b, loc, b.getI8Type(),
+      sharedPointer(add(memory.exchanged, toI32(shift(couple, 3)))), 1);
+  Value bits = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), byte);
+  Value bit = arith::ShRUIOp::create(b, loc, bits, low(couple, 7));
+  Value half = low(arith::XOrIOp::create(b, loc, shift(pair, 2), bit), 1);
+  return add(add(mul(ofEight, index(8)), mul(t, index(2))), half);
+}
