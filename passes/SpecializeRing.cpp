@@ -160,14 +160,15 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
       tile::AwaitCountOp::create(b, loc, wait.getCounters(),
                                  remake(b, wait.getIndex(), role, mapping),
                                  remake(b, wait.getLeast(), role, mapping));
-      auto both =
-          scf::ForOp::create(b, loc, number(0), number(each), number(1));
+      auto both = scf::ForallOp::create(
+          b, loc, ArrayRef<OpFoldResult>{b.getIndexAttr(each)}, ValueRange(),
+          std::nullopt);
       OpBuilder::InsertionGuard inside(b);
       b.setInsertionPointToStart(both.getBody());
       IRMapping ofTeam;
       for (Value iv : {slabs.getInductionVar(), loop.getInductionVar()})
         ofTeam.map(iv, mapping.lookup(iv));
-      Value its = plus(times(which, each), both.getInductionVar());
+      Value its = plus(times(which, each), both.getInductionVar(0));
       ofTeam.map(team, its);
       for (auto [x, load] : llvm::enumerate(loads))
         copy(x, load, plus(times(tile, teams), its), Value(), role, ofTeam);

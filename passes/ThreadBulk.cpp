@@ -192,14 +192,32 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   }
   awaitRelease(ring.empty, turn, ring.stages);
   Value full = ofTurn(ring.full, turn, ring, 8);
+  // Lanes of a task wait together; one of them starts the copy, or each a part.
+  auto tasks = op->getParentOfType<scf::ForallOp>();
+  bool shared = tasks && isProducer(tasks);
+  Value part;
+  if (shared)
+    part = arith::RemUIOp::create(b, loc, lane, index(lanesOfTask));
+  auto lanesBelow = [&](int64_t count, llvm::function_ref<void()> body) {
+    if (!shared)
+      return body();
+    Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, part,
+                                       index(count));
+    auto branch = scf::IfOp::create(b, loc, some, false);
+    OpBuilder::InsertionGuard inner(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    body();
+  };
   if (!swizzled) {
     const Memory &memory = memories.find(op.getSource())->second;
     int64_t bytes = ring.tile.getDimSize(0) * rowBytes(ring.tile);
-    expectBytes(full, i32(bytes));
-    NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(
-        b, loc, sharedPointer(ofTurn(ring.base, turn, ring, ring.stageBytes)),
-        rowsAt(op, memory, index(0)).pointer, sharedPointer(full), i32(bytes),
-        Value(), evictPolicy(op.getEvict()));
+    lanesBelow(1, [&] {
+      expectBytes(full, i32(bytes));
+      NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(
+          b, loc, sharedPointer(ofTurn(ring.base, turn, ring, ring.stageBytes)),
+          rowsAt(op, memory, index(0)).pointer, sharedPointer(full), i32(bytes),
+          Value(), evictPolicy(op.getEvict()));
+    });
     return success();
   }
   int64_t bytes = 2;
@@ -208,7 +226,7 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   int64_t together = tile::layoutOf(ring.tile).getRows();
   int64_t halves = ring.tile.getDimSize(1) / 64;
   int64_t blocks = together ? ring.tile.getDimSize(0) / together : 1;
-  expectBytes(full, i32(bytes * halves * blocks));
+  lanesBelow(1, [&] { expectBytes(full, i32(bytes * halves * blocks)); });
   SmallVector<Value> dims;
   for (Value v : op.getIndices())
     dims.push_back(mapping.lookupOrDefault(v));
@@ -224,15 +242,21 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   };
   const Memory &memory = memories.find(op.getSource())->second;
   if (together) { // a chunk a box: its number, and all that it holds
+    auto chunkOf = [&](Value block) {
+      dims.back() = mul(block, index(together));
+      SmallVector<Value> at = indicesAt(memory, op.getMap(), dims);
+      Value chunk = add(mul(at[1], index(memory.type.getDimSize(2))), at[2]);
+      copy({i32(0), i32(0), i32(0), toI32(chunk)},
+           add(stage, mul(toI32(block), i32(halves * ring.halfBytes))));
+    };
+    if (shared && blocks <= lanesOfTask) {
+      lanesBelow(blocks, [&] { chunkOf(part); });
+      return success();
+    }
     auto loop = scf::ForOp::create(b, loc, index(0), index(blocks), index(1));
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(loop.getBody());
-    Value block = loop.getInductionVar();
-    dims.back() = mul(block, index(together));
-    SmallVector<Value> at = indicesAt(memory, op.getMap(), dims);
-    Value chunk = add(mul(at[1], index(memory.type.getDimSize(2))), at[2]);
-    copy({i32(0), i32(0), i32(0), toI32(chunk)},
-         add(stage, mul(toI32(block), i32(halves * ring.halfBytes))));
+    lanesBelow(1, [&] { chunkOf(loop.getInductionVar()); });
     return success();
   }
   SmallVector<Value> outer; // slowest first, without a tensor's batch

@@ -226,6 +226,8 @@ private:
   LogicalResult lower(Operation *op);
   LogicalResult lowerBlock(Block *block);
   LogicalResult lowerForall(scf::ForallOp op);
+  /// Lanes of a producer's warp that share one of its tasks (scf.forall).
+  static constexpr int64_t lanesOfTask = 8;
   LogicalResult lowerFor(scf::ForOp op);
   LogicalResult lowerIf(scf::IfOp op);
   /// Values of a loop or branch with tiles as their registers, and back.

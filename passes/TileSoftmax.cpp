@@ -165,10 +165,6 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
     if (t.getRank() == 5) {
       shape.push_back(t.getDimSize(4));
       strides.push_back(1);
-    } else if (scalarsInBulk && slots) {
-      // A pair's keys lie side by side.
-      strides[2] = 1;
-      strides[3] = keys;
     }
     Buffer buffer;
     buffer.name = name + "+" + std::to_string(offset);

@@ -38,7 +38,7 @@ func.func @counts(%bias: memref<?x1x64x1xf32>, %counts: memref<4xi32, strided<[3
         // CHECK: arith.cmpi uge, %[[WARP]], %c1
         // CHECK: arith.cmpi ult, %[[WARP]], %c2
         // CHECK: scf.if
-        // CHECK: arith.cmpi eq, %{{.*}}, %c0
+        // CHECK: arith.cmpi ult, %{{.*}}, %c1
         // CHECK-NEXT: scf.if
         // CHECK-NOT: nvvm.setmaxregister
         monarch_tile.role "producer" warps 1 from 1 registers 0 {

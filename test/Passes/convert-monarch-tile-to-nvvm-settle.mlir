@@ -17,7 +17,7 @@ func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %scratch: memref<8xi32>, %qu
   %c3 = arith.constant 3 : index
   scf.forall (%p) in (8) {
     // The first thread times a chunk and its neighbour, in a line of its own,
-    // CHECK: llvm.inline_asm has_side_effects {{.*}}atom.relaxed.gpu.global.add.u32{{.*}}%clock{{.*}}add.u64 p, p, 4096;
+    // CHECK: llvm.inline_asm has_side_effects {{.*}}%clock{{.*}}atom.relaxed.gpu.global.add.u32 v, [p + 0]{{.*}}[p + 4096]
     // CHECK: nvvm.barrier0
     // and says in which half it is itself;
     // CHECK: red.relaxed.gpu.global.or.b32

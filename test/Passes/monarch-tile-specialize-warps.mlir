@@ -59,15 +59,15 @@
 // PERSISTENT-NOT: _count
 // PERSISTENT: monarch_tile.await_signal %[[FREE]][
 // PERSISTENT-NOT: _count
-// Beside a reader's four teams two threads start copies, each for two teams, and
-// one counts what has come. Rows of the ring are read once.
+// Beside a reader's four teams two warps start copies, each for two teams side by
+// side, and one thread counts what has come. Rows of the ring are read once.
 // PERSISTENT: monarch_tile.alloc_ring : <8, tensor<32x256xbf16, #swizzled{{.*}}>>
 // PERSISTENT: monarch_tile.role "producer" warps 4 from 16 registers 32 {
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
 // PERSISTENT: monarch_tile.await_count
-// PERSISTENT: scf.for %{{.*}} = %c0 to %c2 step %c1 {
+// PERSISTENT: scf.forall (%{{.*}}) in (2) {
 // PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 1, 8, 64] to %[[K:.+]][{{.*}} {evict = "first"
-// PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 1] to %[[B:.+]][{{.*}} {evict = "first"
+// PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 8] to %[[B:.+]][{{.*}} {evict = "first"
 // PERSISTENT: monarch_tile.role "producer" warps 1 from 2 registers 0 {
 // PERSISTENT: monarch_tile.acquire %[[K]][
 // PERSISTENT-NEXT: monarch_tile.release %[[K]][

@@ -274,7 +274,8 @@ def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator]> {
     `warps` warps of a program, numbered from `first`, take a role of their own:
     `consumer`, which computes and holds the rows of its tiles, or `producer`,
     one warpgroup of which one thread starts the copies; roles inside it are for
-    warps of its own, one thread each. `registers` is what each thread of the
+    warps of its own, one thread each, or 8 lanes each for tasks side by side (a
+    `scf.forall` of up to 4). `registers` is what each thread of the
     role gets of the multiprocessor's registers, 0 to leave them as they are at
     launch. Roles run side by side and meet at their rings, exchanges and signals
     only. With `teams` that many of them, numbered by the block's argument, do
