@@ -387,7 +387,7 @@ LogicalResult SettleOp::verify() {
   bool fine =
       rank == 5 && !offset &&
       llvm::none_of(memory.getShape().drop_front(), ShapedType::isDynamic) &&
-      memory.getDimSize(2) % 8 == 0 && memory.getDimSize(3) == 8 &&
+      memory.getDimSize(2) % 16 == 0 && memory.getDimSize(3) == 8 &&
       chunk * memory.getElementTypeBitWidth() / 8 == 4096;
   int64_t expected = 1;
   for (int64_t x = rank - 1; fine && x > 0; --x) {
@@ -397,7 +397,7 @@ LogicalResult SettleOp::verify() {
   if (!fine)
     return emitOpError()
            << "expected memory of [.., blocks, pairs, 8, channels] "
-              "in chunks of 4096 bytes and whole groups of 8 "
+              "in chunks of 4096 bytes and whole groups of 16 "
               "pairs, got "
            << memory;
   int64_t programs = getPrograms(), writers = getWriters();
@@ -415,10 +415,10 @@ LogicalResult SettleOp::verify() {
   return success();
 }
 
-/// A count, a bit a program, and a bit for every two chunks, in bytes.
+/// A count, a bit a program, and a bit for every 16 chunks.
 int64_t SettleOp::scratchWords(int64_t programs, MemRefType memory) {
   int64_t chunks = memory.getDimSize(1) * memory.getDimSize(2);
-  return 1 + (programs + 31) / 32 + (chunks / 2 + 31) / 32;
+  return 1 + (programs + 31) / 32 + (chunks / 16 + 31) / 32;
 }
 
 LogicalResult StageOp::verify() {

@@ -535,8 +535,12 @@ LogicalResult ThreadLowering::run() {
   std::function<bool(Value)> isCopiedInBulk = [&](Value memory) {
     return llvm::any_of(memory.getUsers(), [&](Operation *user) {
       if (auto settle = dyn_cast<tile::SettleOp>(user))
-        if (settle.getMemory() == memory)
-          return isCopiedInBulk(settle.getNear());
+        return settle.getMemory() == memory ? isCopiedInBulk(settle.getNear())
+               : settle.getInto() == memory
+                   ? isCopiedInBulk(settle.getNearInto())
+                   : false;
+      if (isa<tile::CopyOutOp>(user) && isSettled(memory))
+        return true;
       auto copy = dyn_cast<tile::CopyBulkOp>(user);
       return copy &&
              !isReadByThreads(

@@ -284,7 +284,8 @@ private:
   Geometry g;
   int64_t heads = 0, causal = 0, causalOffset = 0;
   Value keyFrames; ///< run-time count, or null
-  Value ring;      ///< memory of a persistent kernel's rows
+  /// Memory of a persistent kernel's rows, as they are read and written.
+  Value ring, ringInto;
   Value slab, batch, head;
   Value firstPair; ///< of the slab, null where a head is one slab
 };

@@ -45,10 +45,12 @@ LogicalResult ProgramBuilder::buildRing(RStepOp r, LStepOp l) {
   b.setInsertionPointToStart(forall.getBody());
   Value rows = arg(r.getAL());
   auto settled = tile::SettleOp::create(
-      b, loc, b.getIndexType(), rows.getType(), forall.getInductionVar(0), rows,
+      b, loc, b.getIndexType(), rows.getType(), rows.getType(),
+      forall.getInductionVar(0), rows, args.lookup("ring_into"),
       args.lookup("scratch"), writers + readers, writers);
   Value program = settled.getNumber();
   ring = settled.getNear();
+  ringInto = settled.getNearInto();
   Value writes = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
                                        program, index(writers));
   auto branch = scf::IfOp::create(b, loc, writes, /*withElseRegion=*/true);
@@ -167,7 +169,7 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
   int64_t column = 0;
   for (Value rhs : {keyTile, valueTile}) {
     eachProduct(scores.probabilities, rhs, [&](Value v, int64_t from) {
-      store(v, ring, rows, column + from);
+      store(v, ringInto, rows, column + from);
     });
     column += cast<RankedTensorType>(rhs.getType()).getDimSize(1);
   }

@@ -235,7 +235,7 @@ int64_t ringPairs(const Shape &s) {
 
 /// One key's rows, of all pairs of a slab.
 int64_t ringSlotBytes(const Shape &s) {
-  return roundUp(ringPairs(s), 8) * ((s.headDim + s.valueDim) * 2 + 4);
+  return roundUp(ringPairs(s), 16) * ((s.headDim + s.valueDim) * 2 + 4);
 }
 
 int64_t Ring::leastSlots() const {

@@ -40,6 +40,12 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
     return failure();
   loc = consumer.getLoc();
   b.setInsertionPoint(consumer);
+  for (auto store : loop.getBody()->getOps<tile::StoreOp>())
+    if (isFactor(store.getDest())) {
+      if (failed(nameBox(store)))
+        return failure();
+      break;
+    }
   // A turn's place in the ring is free when the one that was there so many
   // turns before has been counted.
   auto signalType = tile::SignalType::get(

@@ -457,12 +457,12 @@ SmallVector<Value> ThreadLowering::packRun(Value tile, int64_t row,
   return four;
 }
 
-/// Lanes that copy out: one for each run of rows.
+/// Lanes that copy out: one for each run of a warp's 16 rows.
 Value ThreadLowering::copiesOut() {
   bool settled = llvm::any_of(
       memories, [](auto &entry) { return bool(entry.second.exchanged); });
   return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
-                               index(settled ? 16 : 2));
+                               index(settled ? 4 : 2));
 }
 
 LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
@@ -477,23 +477,44 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
   auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
-  int64_t bytes = rowBytes(ring.tile), run = memory.exchanged ? 1 : 8;
+  int64_t bytes = rowBytes(ring.tile), run = memory.exchanged ? 4 : 8;
   Value row = add(mul(warp, index(16)), mul(lane, index(run)));
-  Rows rows = rowsAt(op, memory, row);
-  Place place = placeOf(rows, 0);
-  auto copy = [&] {
-    NVVM::CpAsyncBulkSharedCTAToGlobalOp::create(
-        b, loc, place.pointer,
-        sharedPointer(add(ring.base, toI32(mul(row, index(bytes))))),
-        i32(run * bytes), evictPolicy(op.getEvict()), Value());
-  };
-  if (place.valid) {
-    auto inside = scf::IfOp::create(b, loc, place.valid, false);
+  Value from = sharedPointer(add(ring.base, toI32(mul(row, index(bytes)))));
+  auto within = [&](Value valid, llvm::function_ref<void()> body) {
+    if (!valid)
+      return body();
+    auto inside = scf::IfOp::create(b, loc, valid, false);
     OpBuilder::InsertionGuard innerGuard(b);
     b.setInsertionPointToStart(inside.thenBlock());
-    copy();
+    body();
+  };
+  if (memory.exchanged) { // a box: every fourth chunk of 16, one row of each
+    SmallVector<Value> dims;
+    for (Value v : op.getIndices())
+      dims.push_back(mapping.lookupOrDefault(v));
+    dims.push_back(row);
+    Value valid;
+    if (op.getLimit())
+      valid = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, row,
+                                    mapping.lookupOrDefault(op.getLimit()));
+    within(valid, [&] {
+      SmallVector<Value> at = indicesAt(memory, op.getMap(), dims);
+      Value chunk = add(mul(at[1], index(memory.type.getDimSize(2))), at[2]);
+      Value piece = arith::ShRUIOp::create(b, loc, chunk, index(4));
+      Value first = arith::AndIOp::create(b, loc, chunk, index(3));
+      NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(
+          b, loc, tensorMaps.lookup(op.getDest()), from,
+          ValueRange{i32(0), toI32(at[3]), toI32(first), i32(0), toI32(piece)},
+          evictPolicy(op.getEvict()), NVVM::TMAStoreMode::TILE, Value());
+    });
   } else {
-    copy();
+    Rows rows = rowsAt(op, memory, row);
+    Place place = placeOf(rows, 0);
+    within(place.valid, [&] {
+      NVVM::CpAsyncBulkSharedCTAToGlobalOp::create(
+          b, loc, place.pointer, from, i32(run * bytes),
+          evictPolicy(op.getEvict()), Value());
+    });
   }
   NVVM::CpAsyncBulkCommitGroupOp::create(b, loc);
   return success();

@@ -40,7 +40,7 @@ Value ThreadLowering::isFirstNearer(Value pointer) {
       tries + // which bring the lines to the cache
       "mov.b32 t0, -1;\nmov.b32 t1, -1;\nmov.b32 i, 0;\nagain${:uid}:\n" +
       tries +
-      "add.u32 i, i, 1;\nsetp.lt.u32 odd, i, 4;\n@odd bra again${:uid};\n"
+      "add.u32 i, i, 1;\nsetp.lt.u32 odd, i, 8;\n@odd bra again${:uid};\n"
       "end${:uid}:\nsetp.lt.u32 nearer, t0, t1;\n"
       "selp.u32 $0, 1, 0, nearer;\n}";
   return assembly(text, "=r,l,~{memory}", b.getI32Type(), {pointer},
@@ -48,19 +48,21 @@ Value ThreadLowering::isFirstNearer(Value pointer) {
 }
 
 LogicalResult ThreadLowering::lowerSettle(tile::SettleOp op) {
-  auto source = memories.find(op.getMemory());
+  auto source = memories.find(op.getMemory()),
+       into = memories.find(op.getInto());
   auto given = memories.find(op.getScratch());
-  if (source == memories.end() || given == memories.end() || rolesBegun)
+  if (source == memories.end() || into == memories.end() ||
+      given == memories.end() || rolesBegun)
     return op.emitOpError("expected arguments of the kernel, before its roles");
-  Memory memory = source->second;
+  Memory memory = source->second, written = into->second;
   Value scratch = given->second.pointer;
   Value program = mapping.lookupOrDefault(op.getProgram());
   int64_t programs = op.getPrograms(), writers = op.getWriters();
   int64_t readers = programs - writers;
-  int64_t couples = memory.type.getDimSize(1) * memory.type.getDimSize(2) / 2;
-  int64_t sideWords = ceilDiv(programs, 32), words = ceilDiv(couples, 32);
+  int64_t pieces = memory.type.getDimSize(1) * memory.type.getDimSize(2) / 16;
+  int64_t sideWords = ceilDiv(programs, 32), words = ceilDiv(pieces, 32);
   sharedBytes = roundUp(sharedBytes, 16);
-  memory.exchanged = add(sharedBase, i32(sharedBytes));
+  memory.exchanged = written.exchanged = add(sharedBase, i32(sharedBytes));
   Value flag = add(memory.exchanged, i32(4 * words));
   sharedBytes += 4 * words + 16;
 
@@ -109,18 +111,18 @@ LogicalResult ThreadLowering::lowerSettle(tile::SettleOp op) {
   Value isOther = compare(arith::CmpIPredicate::eq, nearFirst, i32(0));
   when(arith::AndIOp::create(b, loc, isFirst, isOther),
        [&] { setBit(index(1), program); });
-  // Couples of chunks are dealt to all warps of all programs.
+  // Pieces of 16 chunks are dealt to all programs, to one warp after the other.
   when(speaks, [&] {
-    Value own = add(mul(program, index(allWarps)), warp);
-    auto loop = scf::ForOp::create(b, loc, own, index(couples),
+    Value own = add(mul(warp, index(programs)), program);
+    auto loop = scf::ForOp::create(b, loc, own, index(pieces),
                                    index(programs * allWarps));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    Value couple = loop.getInductionVar();
+    Value piece = loop.getInductionVar();
     Value nearer =
-        isFirstNearer(advance(memory.pointer, toI64(mul(couple, index(8192)))));
+        isFirstNearer(advance(memory.pointer, toI64(mul(piece, index(65536)))));
     when(compare(arith::CmpIPredicate::ne, nearer, nearFirst),
-         [&] { setBit(index(1 + sideWords), couple); });
+         [&] { setBit(index(1 + sideWords), piece); });
   });
   NVVM::Barrier0Op::create(b, loc);
   when(isFirst, [&] {
@@ -176,14 +178,22 @@ LogicalResult ThreadLowering::lowerSettle(tile::SettleOp op) {
         b, loc, word,
         sharedPointer(add(memory.exchanged, toI32(mul(i, index(4))))), 4);
   }
-  if (Value map = tensorMaps.lookup(op.getMemory()))
-    tensorMaps[op.getNear()] = map;
-  memories[op.getNear()] = memory;
+  auto place = [&](Value from, Value to, const Memory &as) {
+    if (Value map = tensorMaps.lookup(from))
+      tensorMaps[to] = map;
+    memories[to] = as;
+  };
+  place(op.getMemory(), op.getNear(), memory);
+  place(op.getInto(), op.getNearInto(), written);
   return success();
 }
 
-/// Where a pair's chunk is among those of its block: pairs t and t + 4 of 8 are
-/// neighbours, exchanged where the first place is in half 1.
+/// Where a pair's chunk is among those of its block. Of 16 chunks in 64 KiB the
+/// first, the fourth and those 4, 8 and 12 after them are in one half, for bits
+/// 12 and 13 of an address change it, 14 and 15 do not (measured on an H100,
+/// docs/performance.md). Four chunks of 4 are those of 4 pairs each: 0 and 3 of
+/// the pairs 0 .. 3 and 8 .. 11 where the first chunk is in half 0, which they
+/// are to be in, else 1 and 2.
 Value ThreadLowering::settledPair(const Memory &memory, Value block,
                                   Value pair) {
   auto shift = [&](Value v, int64_t by) -> Value {
@@ -192,16 +202,17 @@ Value ThreadLowering::settledPair(const Memory &memory, Value block,
   auto low = [&](Value v, int64_t mask) -> Value {
     return arith::AndIOp::create(b, loc, v, index(mask));
   };
-  Value ofEight = shift(pair, 3), t = low(pair, 3);
-  Value couple =
-      add(mul(add(mul(block, index(memory.type.getDimSize(2) / 8)), ofEight),
-              index(4)),
-          t);
+  auto exclusive = [&](Value x, Value y) -> Value {
+    return arith::XOrIOp::create(b, loc, x, y);
+  };
+  Value sixteen = shift(pair, 4);
+  Value piece = add(mul(block, index(memory.type.getDimSize(2) / 16)), sixteen);
   Value byte = LLVM::LoadOp::create(
       b, loc, b.getI8Type(),
-      sharedPointer(add(memory.exchanged, toI32(shift(couple, 3)))), 1);
+      sharedPointer(add(memory.exchanged, toI32(shift(piece, 3)))), 1);
   Value bits = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), byte);
-  Value bit = arith::ShRUIOp::create(b, loc, bits, low(couple, 7));
-  Value half = low(arith::XOrIOp::create(b, loc, shift(pair, 2), bit), 1);
-  return add(add(mul(ofEight, index(8)), mul(t, index(2))), half);
+  Value bit = arith::ShRUIOp::create(b, loc, bits, low(piece, 7));
+  Value other = low(exclusive(shift(pair, 2), bit), 1);
+  Value ofFour = exclusive(other, mul(low(shift(pair, 3), 1), index(3)));
+  return add(add(mul(sixteen, index(16)), mul(low(pair, 3), index(4))), ofFour);
 }

@@ -71,7 +71,7 @@ private:
   ModuleOp module;
   OpBuilder b;
   llvm::DenseMap<Value, Buffer> buffers;
-  Buffer counters, scratch; ///< of a ring
+  Buffer ringInto, counters, scratch; ///< of a ring
   SmallVector<Attribute> arguments, workspaces;
   GeometryAttr geometry;
   Geometry g;
@@ -200,10 +200,13 @@ LogicalResult Entry::addRing(KernelOp kernel) {
   Buffer rows;
   rows.name = rows.memory = "ring";
   rows.type = MemRefType::get({ShapedType::kDynamic, schedule.getSlots() / 8,
-                               roundUp(slabPairs, pairGroup(schedule)), 8,
+                               roundUp(slabPairs, 16), 8,
                                channels(r.getAL()) + channels(r.getY())},
                               schedule.getElement());
   buffers[r.getAL()] = buffers[r.getY()] = rows;
+  // Rows are written in other boxes than they are read.
+  ringInto = rows;
+  ringInto.name = "ring_into";
   auto addForAll = [&](const Buffer &buffer, int64_t bytes, bool zeroed) {
     SmallVector<NamedAttribute> workspace = {
         b.getNamedAttr("name", b.getStringAttr(buffer.name)),
@@ -364,7 +367,7 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
   }
   bool persistent = kernel.getBeside() && kernel.getSchedule()->getRing();
   if (persistent)
-    for (const Buffer *buffer : {&counters, &scratch})
+    for (const Buffer *buffer : {&ringInto, &counters, &scratch})
       used.insert({buffer->name, *buffer});
   SmallVector<Type> types;
   SmallVector<Attribute> bound;

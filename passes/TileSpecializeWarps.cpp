@@ -100,11 +100,41 @@ LogicalResult WarpSpecializer::addBox(tile::LoadOp load,
 LogicalResult WarpSpecializer::nameBox(tile::LoadOp load,
                                        ArrayRef<int64_t> box) {
   auto settle = load.getSource().getDefiningOp<tile::SettleOp>();
-  auto argument =
-      dyn_cast<BlockArgument>(settle ? settle.getMemory() : load.getSource());
+  Value memory = settle ? settle.getMemory() : load.getSource();
+  auto type = cast<MemRefType>(memory.getType());
+  auto [strides, offset] = type.getStridesAndOffset();
+  SmallVector<int64_t> extents(type.getShape().drop_front());
+  if (!settle)
+    return nameBox(load, memory, box, extents, strides);
+  // Chunks, of which a box takes one: all its rows of 64 channels, then those
+  // of the next 64.
+  int64_t channels = extents[3], rows = extents[2];
+  return nameBox(load, memory, {1, channels / 64, rows, 64},
+                 {extents[0] * extents[1], channels / 64, rows, 64},
+                 {strides[2], 64, channels, 1});
+}
+
+/// And for where rows of 4 pairs are copied to: every fourth chunk of 16.
+LogicalResult WarpSpecializer::nameBox(tile::StoreOp store) {
+  auto settle = store.getDest().getDefiningOp<tile::SettleOp>();
+  if (!settle)
+    return store.emitOpError("expected rows that are settled");
+  auto type = cast<MemRefType>(settle.getInto().getType());
+  int64_t channels = type.getDimSize(4), chunk = 8 * channels;
+  return nameBox(
+      store, settle.getInto(), {1, 4, 1, 1, channels},
+      {type.getDimSize(1) * type.getDimSize(2) / 16, 4, 4, 8, channels},
+      {16 * chunk, 4 * chunk, chunk, channels, 1});
+}
+
+/// A box of `memory`, of which extents and strides tell where it is no tokens.
+LogicalResult WarpSpecializer::nameBox(Operation *op, Value memory,
+                                       ArrayRef<int64_t> box,
+                                       ArrayRef<int64_t> extents,
+                                       ArrayRef<int64_t> strides) {
+  auto argument = dyn_cast<BlockArgument>(memory);
   if (!argument || argument.getOwner() != &kernel.getBody().front())
-    return load.emitOpError("expected a bulk copy from an argument of the "
-                            "kernel");
+    return op->emitOpError("expected a bulk copy of an argument of the kernel");
   auto module = kernel->getParentOfType<ModuleOp>();
   auto plan = module->getAttrOfType<DictionaryAttr>(planAttrName);
   auto before = plan ? plan.getAs<ArrayAttr>("launches") : ArrayAttr();
@@ -130,19 +160,7 @@ LogicalResult WarpSpecializer::nameBox(tile::LoadOp load,
         return kernel.emitError("expected argument ")
                << number << " in this kernel's launch in " << planAttrName;
       SmallVector<Attribute> list(arguments.getValue());
-      auto type = cast<MemRefType>(argument.getType());
-      auto [strides, offset] = type.getStridesAndOffset();
-      SmallVector<int64_t> extents(type.getShape().drop_front());
-      SmallVector<int64_t> whole(box);
-      if (settle) {
-        // Chunks, of which a box takes one: all its rows of 64 channels, then
-        // those of the next 64.
-        int64_t channels = extents[3];
-        extents = {extents[0] * extents[1], channels / 64, extents[2], 64};
-        strides = {strides[2], 64, channels, 1};
-        whole = {1, channels / 64, extents[2], 64};
-      }
-      known = with(known, "box", b.getDenseI64ArrayAttr(whole));
+      known = with(known, "box", b.getDenseI64ArrayAttr(box));
       // A loader knows the extents of tokens, and how many slabs there are
       // where an extent is missing.
       if (!isTokens(argument)) {

@@ -23,6 +23,9 @@ public:
 private:
   LogicalResult addBox(tile::LoadOp load, SmallVectorImpl<int64_t> &box);
   LogicalResult nameBox(tile::LoadOp load, ArrayRef<int64_t> box);
+  LogicalResult nameBox(tile::StoreOp store);
+  LogicalResult nameBox(Operation *op, Value memory, ArrayRef<int64_t> box,
+                        ArrayRef<int64_t> extents, ArrayRef<int64_t> strides);
   LogicalResult runTeams(tile::RoleOp role,
                          MutableArrayRef<tile::LoadOp> loads);
   LogicalResult runRing(tile::RoleOp consumer,

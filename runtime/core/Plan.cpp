@@ -296,7 +296,8 @@ private:
 };
 
 /// A tensor map with extents, and strides in elements but for the last, which
-/// is 1, slowest first; read in boxes with a swizzle of 128 bytes.
+/// is 1, slowest first; in boxes with a swizzle of 128 bytes where a box has
+/// 128 bytes of channels.
 bool encode(const CudaDriver &d, TensorMap &map, void *base,
             const std::vector<int64_t> &extents,
             const std::vector<int64_t> &strides, const KernelArgument &a,
@@ -316,12 +317,13 @@ bool encode(const CudaDriver &d, TensorMap &map, void *base,
       bytes[i - 1] = uint64_t(strides[rank - 1 - i]) * 2;
   }
   // CUDA Driver API, CUtensorMapDataType and its neighbours.
-  constexpr int float16 = 6, bfloat16 = 9, noInterleave = 0, swizzle128 = 3,
-                promote256 = 3, fillZero = 0;
+  constexpr int float16 = 6, bfloat16 = 9, noInterleave = 0, noSwizzle = 0,
+                swizzle128 = 3, promote256 = 3, fillZero = 0;
   int type = dtype == DType::BF16 ? bfloat16 : float16;
   return d.check(d.tensorMapEncodeTiled(&map, type, int(rank), base, sizes,
                                         bytes, box, steps, noInterleave,
-                                        swizzle128, promote256, fillZero),
+                                        box[0] == 64 ? swizzle128 : noSwizzle,
+                                        promote256, fillZero),
                  ("encoding the tensor map of " + a.buffer).c_str(), error);
 }
 

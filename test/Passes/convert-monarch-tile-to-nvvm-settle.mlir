@@ -10,7 +10,7 @@
 #rows = #monarch_tile.layout<swizzled, warps = 4, rows = 8>
 
 // CHECK-LABEL: llvm.func @settle
-func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %scratch: memref<8xi32>, %query: memref<?x4x4x4x2x128xbf16, strided<[?, ?, ?, ?, ?, 1]>>, %n: index)
+func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %into: memref<?x4x64x8x256xbf16>, %scratch: memref<8xi32>, %query: memref<?x4x4x4x2x128xbf16, strided<[?, ?, ?, ?, ?, 1]>>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 32>} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
@@ -21,7 +21,7 @@ func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %scratch: memref<8xi32>, %qu
     // CHECK: nvvm.barrier0
     // and says in which half it is itself;
     // CHECK: red.relaxed.gpu.global.or.b32
-    // then a thread of every warp the couples that it is dealt.
+    // then a thread of every warp the pieces of 64 KiB that it is dealt.
     // CHECK: scf.for
     // CHECK: llvm.inline_asm has_side_effects {{.*}}atom.relaxed.gpu.global.add.u32
     // CHECK: red.relaxed.gpu.global.or.b32
@@ -38,17 +38,17 @@ func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %scratch: memref<8xi32>, %qu
     // CHECK: scf.for
     // CHECK: ld.relaxed.gpu.global.u32
     // CHECK: llvm.store
-    %number, %near = monarch_tile.settle %p, %ring, %scratch programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+    %number, %near, %nearInto = monarch_tile.settle %p, %ring, %into, %scratch programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
     %writes = arith.cmpi slt, %number, %c3 : index
     scf.if %writes {
       monarch_tile.role "consumer" warps 4 from 0 registers 0 {
         %stage = monarch_tile.alloc_ring : <1, tensor<64x256xbf16, #staged>>
-        // 16 lanes, a row each, whose bit says which of two chunks is its own.
-        // CHECK: arith.cmpi ult, %{{.*}}, %c16
+        // 4 lanes, a box of 4 rows each; a bit says which of 4 chunks is first.
+        // CHECK: arith.cmpi ult, %{{.*}}, %c4
         // CHECK: llvm.load %{{.*}} : !llvm.ptr<3> -> i8
-        // CHECK: arith.xori
-        // CHECK: nvvm.cp.async.bulk.global.shared.cta %{{.*}}, %{{.*}}, %c512_i32
-        monarch_tile.copy_out %stage to %near[%n] {in_bounds = array<i1: true, true, true, true>, map = #out} : <1, tensor<64x256xbf16, #staged>> -> memref<?x4x64x8x256xbf16>
+        // CHECK-COUNT-2: arith.xori
+        // CHECK: nvvm.cp.async.bulk.tensor.global.shared.cta %{{.*}}, %{{.*}}, box[%c0_i32{{.*}}, %{{.*}}, %{{.*}}, %c0_i32{{.*}}, %{{.*}}]
+        monarch_tile.copy_out %stage to %nearInto[%n] {in_bounds = array<i1: true, true, true, true>, map = #out} : <1, tensor<64x256xbf16, #staged>> -> memref<?x4x64x8x256xbf16>
         // CHECK: nvvm.cp.async.bulk.wait_group 0
         monarch_tile.await_out pending 0 complete
       }

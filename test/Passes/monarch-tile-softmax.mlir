@@ -50,10 +50,10 @@
 // R and L of a ring are one kernel: 77 programs write, 47 read. The ring is one
 // workspace for all slabs, with counters for its groups of 32 keys.
 // RING: launches = [{arguments = [{{.*}}{buffer = "counters", offset = 0 : i64}, {buffer = "scratch", offset = 0 : i64}], dynamic_frames = false, kernel = "attention", persistent = true}]
-// RING-SAME: workspaces = [{bytes = 22020096 : i64, name = "ring"}, {bytes = 172032 : i64, name = "ws1"}, {bytes = 1792 : i64, name = "counters", zeroed = true}, {bytes = 356 : i64, name = "scratch", zeroed = true}]
+// RING-SAME: workspaces = [{bytes = 22020096 : i64, name = "ring"}, {bytes = 172032 : i64, name = "ws1"}, {bytes = 1792 : i64, name = "counters", zeroed = true}, {bytes = 64 : i64, name = "scratch", zeroed = true}]
 // RING: func.func @attention
 // RING: scf.forall (%[[ID:.+]]) in (124) {
-// RING-NEXT: %[[P:.+]], %[[ROWS:.+]] = monarch_tile.settle %[[ID]], %{{.*}}, %{{.*}} programs 124 writers 77 : memref<?x28x192x8x256xbf16>, memref<89xi32>
+// RING-NEXT: %[[P:.+]], %[[ROWS:.+]], %[[INTO:.+]] = monarch_tile.settle %[[ID]], %{{.*}}, %{{.*}}, %{{.*}} programs 124 writers 77 : memref<?x28x192x8x256xbf16>, memref<16xi32>
 // RING: arith.cmpi slt, %[[P]], %c77
 // RING: scf.if
 // A writer's keys are every 77th of 960 a slab; each of 36 writers has 13 of a
@@ -77,7 +77,7 @@
 // RING: %[[LEAST:.+]] = arith.muli %[[USES]], %c47
 // RING: monarch_tile.await_count %[[COUNTS:.+]][%{{.*}}] least %[[LEAST]] : memref<14xi32, strided<[32]>>
 // RING: monarch_tile.store {{.*}}[%c0, %c0, %[[SLOT]]]
-// RING-COUNT-4: monarch_tile.store {{.*}}, %[[ROWS]][%[[SLOT]]] limit %c187
+// RING-COUNT-4: monarch_tile.store {{.*}}, %[[INTO]][%[[SLOT]]] limit %c187
 // RING: monarch_tile.add_count %[[COUNTS]]
 // A reader's four warpgroups have a pair each.
 // RING: monarch_tile.role beside "consumer" warps 4 from 0 registers 0 teams 4 {

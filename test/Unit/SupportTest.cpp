@@ -169,9 +169,11 @@ TEST(Bundle, ImpossibleKernelsAreRefused) {
             "bundle: kernel 'r_step' has an impossible launch");
   EXPECT_EQ(refused([](T &t) { t.kernels[0].arguments[1].buffer = "ws7"; }),
             "bundle: kernel 'r_step' wants unknown buffer 'ws7'");
-  EXPECT_EQ(
-      refused([](T &t) { t.kernels[0].arguments.resize(9, {"query", 0, {}}); }),
-      "bundle: kernel 'r_step' has too many arguments");
+  EXPECT_EQ(refused([](T &t) {
+              t.kernels[0].arguments.resize(maxKernelArguments + 1,
+                                            {"query", 0, {}});
+            }),
+            "bundle: kernel 'r_step' has too many arguments");
   EXPECT_EQ(refused([](T &t) { t.workspaces[0].bytesPerSlab = -1; }),
             "bundle: workspace 'ws0' has an impossible size");
   EXPECT_EQ(refused([](T &t) { t.workspaces[1].bytesPerSlab = 1; }),

@@ -15,9 +15,9 @@
 namespace monarch {
 
 /// Version of the kernels' argument convention.
-inline constexpr int abiVersion = 6;
+inline constexpr int abiVersion = 7;
 /// Most memref arguments of a kernel that a loader has to take.
-inline constexpr size_t maxKernelArguments = 8;
+inline constexpr size_t maxKernelArguments = 10;
 
 /// One memref argument of a kernel: which buffer, from which byte on.
 struct KernelArgument {

@@ -325,32 +325,36 @@ def Tile_AddCountOp : Tile_Op<"add_count"> {
   let assemblyFormat = "$counters `[` $index `]` attr-dict `:` type($counters)";
 }
 
-def Tile_SettleOp : Tile_Op<"settle", [AllTypesMatch<["memory", "near"]>]> {
+def Tile_SettleOp : Tile_Op<"settle",
+    [AllTypesMatch<["memory", "into", "near", "nearInto"]>]> {
   let summary = "bring readers of a ring and what they read to one half of the L2";
   let description = [{
     The L2 cache has two halves, and what crosses from one to the other is what
     limits a ring (docs/performance.md). `memory` is [.., blocks, pairs, 8,
-    channels] in 4 KiB chunks of 8 rows, `program` one of `programs`, of which
-    those from `writers` on read 4 pairs each, in order. Every program measures
-    which half it is near and, for some of the chunks, which of two neighbours
-    is nearer, and tells the others by way of `scratch`, which was zero. Then
-    each has its `number`, so that readers of pairs 8n .. 8n+3 are in one half
-    and those of 8n+4 .. 8n+7 in the other, and `near` is the same memory with
-    neighbouring chunks exchanged, so that the chunks of a pair are in its
-    reader's half. Where programs are found in too uneven halves they keep their
-    numbers. Right whatever is measured; only the speed depends on it.
+    channels] in 4 KiB chunks of 8 rows, and so is `into`, the same memory as
+    rows are copied out to it; `program` is one of `programs`, of which those
+    from `writers` on read 4 pairs each, in order. Every program measures which
+    half it is near and, for some of the 64 KiB of 16 pairs' chunks, whether the
+    first is, and tells the others by way of `scratch`, which was zero. Then each
+    has its `number`, so that readers of pairs 8n .. 8n+3 are in one half and
+    those of 8n+4 .. 8n+7 in the other. `near` and `nearInto` are the same memory
+    with the chunks of 16 pairs so placed that those of a pair are in its
+    reader's half, and that those of 4 pairs are 16 KiB apart: a box of a tensor
+    map. Where programs are found in too uneven halves they keep their numbers.
+    Right whatever is measured; only the speed depends on it.
 
     ```mlir
-    %number, %near = monarch_tile.settle %program, %rows, %scratch
-        programs 132 writers 85 : memref<?x36x192x8x256xbf16>, memref<256xi32>
+    %number, %near, %nearInto =
+        monarch_tile.settle %program, %rows, %into, %scratch
+        programs 132 writers 85 : memref<?x36x192x8x256xbf16>, memref<20xi32>
     ```
   }];
-  let arguments = (ins Index:$program, AnyMemRef:$memory,
+  let arguments = (ins Index:$program, AnyMemRef:$memory, AnyMemRef:$into,
       MemRefOf<[I32]>:$scratch, I64Attr:$programs, I64Attr:$writers);
-  let results = (outs Index:$number, AnyMemRef:$near);
+  let results = (outs Index:$number, AnyMemRef:$near, AnyMemRef:$nearInto);
   let assemblyFormat = [{
-    $program `,` $memory `,` $scratch `programs` $programs `writers` $writers
-    attr-dict `:` type($memory) `,` type($scratch)
+    $program `,` $memory `,` $into `,` $scratch `programs` $programs `writers`
+    $writers attr-dict `:` type($memory) `,` type($scratch)
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
@@ -495,9 +499,9 @@ def Tile_CopyOutOp : Tile_Op<"copy_out", [AttrSizedOperandSegments]> {
   let summary = "start copying a staged tile to rows of memory";
   let description = [{
     Addresses as `monarch_tile.store`. Rows go in runs of 8 that are one piece
-    of memory, or where `monarch_tile.settle` has put them one by one; a run that
-    starts at or past `limit` is not copied, one that crosses it is copied
-    whole. `evict` as in `monarch_tile.copy_bulk`.
+    of memory, or where `monarch_tile.settle` has put them in runs of 4, a box
+    each; a run that starts at or past `limit` is not copied, one that crosses it
+    is copied whole. `evict` as in `monarch_tile.copy_bulk`.
   }];
   let arguments = (ins Tile_RingType:$ring, AnyMemRef:$dest,
       Variadic<Index>:$indices, Optional<Index>:$limit, AffineMapAttr:$map,

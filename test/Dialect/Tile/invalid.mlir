@@ -266,8 +266,8 @@ func.func private @f(tensor<32x128xbf16, #monarch_tile.layout<swizzled, warps = 
 // -----
 
 func.func @f(%p: index, %m: memref<?x4x60x8x256xbf16>, %s: memref<8xi32>) {
-  // expected-error @below {{expected memory of [.., blocks, pairs, 8, channels] in chunks of 4096 bytes and whole groups of 8 pairs, got 'memref<?x4x60x8x256xbf16>'}}
-  %n, %near = monarch_tile.settle %p, %m, %s programs 8 writers 3 : memref<?x4x60x8x256xbf16>, memref<8xi32>
+  // expected-error @below {{expected memory of [.., blocks, pairs, 8, channels] in chunks of 4096 bytes and whole groups of 16 pairs, got 'memref<?x4x60x8x256xbf16>'}}
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 : memref<?x4x60x8x256xbf16>, memref<8xi32>
   return
 }
 
@@ -275,14 +275,14 @@ func.func @f(%p: index, %m: memref<?x4x60x8x256xbf16>, %s: memref<8xi32>) {
 
 func.func @f(%p: index, %m: memref<?x4x64x8x256xbf16>, %s: memref<8xi32>) {
   // expected-error @below {{expected programs that write and others that read 4 of the pairs each, got 8 of which 8 write}}
-  %n, %near = monarch_tile.settle %p, %m, %s programs 8 writers 8 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 8 : memref<?x4x64x8x256xbf16>, memref<8xi32>
   return
 }
 
 // -----
 
-func.func @f(%p: index, %m: memref<?x4x64x8x256xbf16>, %s: memref<5xi32>) {
-  // expected-error @below {{expected scratch memory of 6 words, got 'memref<5xi32>'}}
-  %n, %near = monarch_tile.settle %p, %m, %s programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<5xi32>
+func.func @f(%p: index, %m: memref<?x4x64x8x256xbf16>, %s: memref<2xi32>) {
+  // expected-error @below {{expected scratch memory of 3 words, got 'memref<2xi32>'}}
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<2xi32>
   return
 }

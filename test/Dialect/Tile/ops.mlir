@@ -151,8 +151,8 @@ func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index, %e: i1) {
 
 // CHECK-LABEL: func.func @settle
 func.func @settle(%p: index, %m: memref<?x4x64x8x256xbf16>, %s: memref<8xi32>) {
-  // CHECK: %{{.*}}, %{{.*}} = monarch_tile.settle %{{.*}}, %{{.*}}, %{{.*}} programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
-  %n, %near = monarch_tile.settle %p, %m, %s programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+  // CHECK: %{{.*}}, %{{.*}}, %{{.*}} = monarch_tile.settle %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
   // CHECK: monarch_tile.alloc_ring : <2, tensor<32x256xbf16, #swizzled{{[0-9]*}}>>
   %r = monarch_tile.alloc_ring : <2, tensor<32x256xbf16, #monarch_tile.layout<swizzled, warps = 4, rows = 8>>>
   return
