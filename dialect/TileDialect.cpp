@@ -335,6 +335,12 @@ LogicalResult RoleOp::verify() {
     return emitOpError() << "expected warps in 0..31, got "
                          << (teams == 1 ? "" : Twine(teams) + " x ") << warps
                          << " from " << first;
+  int64_t lanes = getLanes();
+  if (lanes < 1 || lanes > 32 ||
+      (lanes > 1 && (getKind() != "producer" || warps != 1)))
+    return emitOpError() << "expected lanes in 1..32, and more than one of a "
+                            "producer of one warp only, got "
+                         << lanes;
   Block &body = getBody().front();
   if (body.getNumArguments() != (teams > 1 ? 1 : 0) ||
       (teams > 1 && !body.getArgument(0).getType().isIndex()))

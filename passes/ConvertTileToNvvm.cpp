@@ -362,14 +362,8 @@ static size_t slabDimensions(scf::ForallOp op) {
 }
 
 /// Programs become blocks: x counts all dimensions but the slab, last fastest;
-/// y is the slab. Programs of a persistent kernel are for all slabs. In a
-/// producer's role tasks side by side become lanes of its warp.
+/// y is the slab. Programs of a persistent kernel are for all slabs.
 LogicalResult ThreadLowering::lowerForall(scf::ForallOp op) {
-  if (isProducer(op)) {
-    mapping.map(op.getInductionVar(0),
-                arith::DivUIOp::create(b, loc, lane, index(lanesOfTask)));
-    return lowerBlock(op.getBody());
-  }
   Type i32Type = b.getI32Type();
   mapPrograms(op, NVVM::BlockIdXOp::create(b, loc, i32Type),
               NVVM::BlockIdYOp::create(b, loc, i32Type));

@@ -173,7 +173,8 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
     });
     column += cast<RankedTensorType>(rhs.getType()).getDimSize(1);
   }
-  tile::AddCountOp::create(b, loc, args.lookup("counters"), at.full);
+  tile::AddCountOp::create(b, loc, args.lookup("counters"), at.full,
+                           /*reads=*/false);
   scf::YieldOp::create(b, loc, q);
 }
 
@@ -217,7 +218,8 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader) {
         load(arg(l.getCL()),
              factorRows({zero, reader, at.slot}, d(1), d(2) + d(3), Value()), n,
              b.getF32Type());
-    tile::AddCountOp::create(b, loc, args.lookup("counters"), at.empty);
+    tile::AddCountOp::create(b, loc, args.lookup("counters"), at.empty,
+                             /*reads=*/true);
     int64_t all = cast<RankedTensorType>(rowTile.getType()).getDimSize(1);
     accumulate(loop, biasedScores(q, rowTile, biasTile, scale), rowTile,
                /*groups=*/1, /*offset=*/all - dv);

@@ -225,7 +225,7 @@ constexpr int64_t ringTeams = 4;    ///< warpgroups of an L program, a pair each
 constexpr int64_t ringColumns = 32; ///< keys that L takes at a time
 /// Bytes of a ring: more are evicted from a Hopper's L2 cache before they are
 /// read (docs/performance.md).
-constexpr int64_t ringBytes = 28 << 20, mostRingBytes = 64 << 20;
+constexpr int64_t ringBytes = 32 << 20, mostRingBytes = 64 << 20;
 
 /// Pairs of a slab: a head's, in equal parts of at most R's rows.
 int64_t ringPairs(const Shape &s) {

@@ -15,6 +15,10 @@ using namespace monarch;
 constexpr int64_t ringConsumerRegisters = 144, ringProducerRegisters = 24;
 constexpr int64_t ringTeamRegisters = 112, ringReaderRegisters = 32;
 
+/// Lanes that share a copy of L's: a tile's rows come as this many boxes at
+/// most, of 8 rows each.
+constexpr int64_t ringReaderLanes = 8;
+
 /// A warp of the producer's does `body` for every turn of the consumers.
 void WarpSpecializer::messenger(
     int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
@@ -60,6 +64,13 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
     return consumer.emitError("expected one wait and one count a turn");
   tile::AwaitCountOp wait = counts.front();
   tile::AddCountOp add = adds.front();
+  tile::RoleOp readers;
+  programs.walk([&](tile::RoleOp other) {
+    if (other.getTeams() > 1)
+      readers = other;
+  });
+  if (!readers)
+    return consumer.emitError("expected teams that read the ring");
   Value free = newSignal(), written = newSignal();
   // All warps beside the consumers, as many as readers have.
   makeRole("producer", 20 - schedule.getWarps(), schedule.getWarps(),
@@ -69,15 +80,20 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
       copy(i, load, turn, Value(), consumer, mapping);
   });
   messenger(1, loop, consumer, [&](Value turn, IRMapping &mapping) {
+    // Each of a program's teams counts for itself.
+    Value least = remake(b, wait.getLeast(), consumer, mapping);
+    Value teams = arith::ConstantIndexOp::create(b, loc, readers.getTeams());
+    least = arith::MulIOp::create(b, loc, least, teams);
     tile::AwaitCountOp::create(b, loc, wait.getCounters(),
                                remake(b, wait.getIndex(), consumer, mapping),
-                               remake(b, wait.getLeast(), consumer, mapping));
+                               least);
     tile::RaiseOp::create(b, loc, free, turn, Value());
   });
   messenger(2, loop, consumer, [&](Value turn, IRMapping &mapping) {
     tile::AwaitSignalOp::create(b, loc, written, turn);
     tile::AddCountOp::create(b, loc, add.getCounters(),
-                             remake(b, add.getIndex(), consumer, mapping));
+                             remake(b, add.getIndex(), consumer, mapping),
+                             /*reads=*/false);
   });
   b.setInsertionPoint(wait);
   tile::AwaitSignalOp::create(b, loc, free, loop.getInductionVar());
@@ -90,20 +106,12 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
     acquire(i, load, loop.getBody(), loop.getInductionVar());
     load.erase();
   }
-  tile::RoleOp teams;
-  programs.walk([&](tile::RoleOp other) {
-    if (other.getTeams() > 1)
-      teams = other;
-  });
-  if (!teams || failed(runReaders(teams)))
-    return consumer.emitError("expected teams that read the ring");
-  return success();
+  return runReaders(readers);
 }
 
-/// Readers of a ring: teams, and beside them warps of which one thread each
-/// starts the copies for two teams, when other programs have written, and
-/// another's counts when they have come: it takes as long as a tile until a
-/// count has been made. Tile t of team i is turn t * teams + i of its rings.
+/// Readers of a ring: teams, and beside them a warp for each, which starts the
+/// copies when other programs have written. A team counts what has come. Tile t
+/// of team i is turn t * teams + i of its rings.
 LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
   auto beside = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
   tile::AwaitCountOp wait;
@@ -158,41 +166,16 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
                   times(arith::RemUIOp::create(b, loc, tile, per), *step));
       body(tile, mapping);
     };
-    OpBuilder::InsertPoint both = b.saveInsertionPoint();
-    int64_t copiers = 2, each = teams / copiers;
-    tile::RoleOp copier = makeRole("producer", 1, 0, /*registers=*/0, copiers);
-    Value which = copier.getBody().addArgument(b.getIndexType(), loc);
+    tile::RoleOp copier =
+        makeRole("producer", 1, 0, /*registers=*/0, teams, ringReaderLanes);
+    Value its = copier.getBody().addArgument(b.getIndexType(), loc);
     eachTile([&](Value tile, IRMapping &mapping) {
       tile::AwaitCountOp::create(b, loc, wait.getCounters(),
                                  remake(b, wait.getIndex(), role, mapping),
                                  remake(b, wait.getLeast(), role, mapping));
-      auto both = scf::ForallOp::create(
-          b, loc, ArrayRef<OpFoldResult>{b.getIndexAttr(each)}, ValueRange(),
-          std::nullopt);
-      OpBuilder::InsertionGuard inside(b);
-      b.setInsertionPointToStart(both.getBody());
-      IRMapping ofTeam;
-      for (Value iv : {slabs.getInductionVar(), loop.getInductionVar()})
-        ofTeam.map(iv, mapping.lookup(iv));
-      Value its = plus(times(which, each), both.getInductionVar(0));
-      ofTeam.map(team, its);
+      mapping.map(team, its);
       for (auto [x, load] : llvm::enumerate(loads))
-        copy(x, load, plus(times(tile, teams), its), Value(), role, ofTeam);
-    });
-    b.restoreInsertionPoint(both);
-    makeRole("producer", 1, copiers, /*registers=*/0);
-    eachTile([&](Value tile, IRMapping &mapping) {
-      for (int64_t i = 0; i < teams; ++i) {
-        Value turn = plus(times(tile, teams), number(i));
-        for (Value ring : rings) {
-          tile::AcquireOp::create(
-              b, loc, cast<tile::RingType>(ring.getType()).getTile(), ring,
-              turn);
-          tile::ReleaseOp::create(b, loc, ring, turn);
-        }
-      }
-      tile::AddCountOp::create(b, loc, add.getCounters(),
-                               remake(b, add.getIndex(), role, mapping));
+        copy(x, load, plus(times(tile, teams), its), Value(), role, mapping);
     });
   }
   b.setInsertionPointToStart(loop.getBody());
@@ -204,8 +187,9 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
     acquire(i, load, loop.getBody(), turn);
     load.erase();
   }
+  auto acquires = llvm::to_vector(loop.getBody()->getOps<tile::AcquireOp>());
+  add->moveAfter(acquires.back());
   wait.erase();
-  add.erase();
   role.setRegisters(ringTeamRegisters);
   return success();
 }

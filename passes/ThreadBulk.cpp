@@ -84,18 +84,13 @@ void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
   ring.full = allocBarriers(ring.stages);
   ring.empty = allocBarriers(ring.stages);
   // A turn is released by the warps of one of the consumers, or their threads
-  // where those read it, and by a producer that counts.
+  // where those read it.
   int64_t each = isReadByThreads(ring.tile) ? 32 : 1;
-  int64_t consumers = warps, producers = 0;
+  int64_t consumers = warps;
   for (Operation *user : op.getRing().getUsers())
-    if (auto role = isa<tile::ReleaseOp>(user)
-                        ? user->getParentOfType<tile::RoleOp>()
-                        : tile::RoleOp()) {
-      if (role.getKind() == "producer")
-        producers = 1;
-      else
+    if (isa<tile::ReleaseOp>(user))
+      if (auto role = user->getParentOfType<tile::RoleOp>())
         consumers = role.getWarps();
-    }
   Value isFirst =
       arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
   auto branch = scf::IfOp::create(b, loc, isFirst, false);
@@ -103,7 +98,7 @@ void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < ring.stages; ++s) {
     initBarrier(ring.full, s, 1);
-    initBarrier(ring.empty, s, each * consumers + producers);
+    initBarrier(ring.empty, s, each * consumers);
   }
 }
 
@@ -192,16 +187,12 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   }
   awaitRelease(ring.empty, turn, ring.stages);
   Value full = ofTurn(ring.full, turn, ring, 8);
-  // Lanes of a task wait together; one of them starts the copy, or each a part.
-  auto tasks = op->getParentOfType<scf::ForallOp>();
-  bool shared = tasks && isProducer(tasks);
-  Value part;
-  if (shared)
-    part = arith::RemUIOp::create(b, loc, lane, index(lanesOfTask));
+  // Lanes wait together; the first starts the copy, or each a part of it.
+  int64_t lanes = lanesOf(op);
   auto lanesBelow = [&](int64_t count, llvm::function_ref<void()> body) {
-    if (!shared)
+    if (lanes == count)
       return body();
-    Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, part,
+    Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
                                        index(count));
     auto branch = scf::IfOp::create(b, loc, some, false);
     OpBuilder::InsertionGuard inner(b);
@@ -249,8 +240,8 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
       copy({i32(0), i32(0), i32(0), toI32(chunk)},
            add(stage, mul(toI32(block), i32(halves * ring.halfBytes))));
     };
-    if (shared && blocks <= lanesOfTask) {
-      lanesBelow(blocks, [&] { chunkOf(part); });
+    if (1 < blocks && blocks <= lanes) {
+      lanesBelow(blocks, [&] { chunkOf(lane); });
       return success();
     }
     auto loop = scf::ForOp::create(b, loc, index(0), index(blocks), index(1));
@@ -263,11 +254,13 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   for (Value v : ArrayRef(indicesAt(memory, op.getMap(), dims))
                      .take_back(op.getBox().size() - 1))
     outer.push_back(toI32(v));
-  for (int64_t half = 0; half < halves; ++half) {
-    SmallVector<Value> coordinates = {i32(64 * half)};
-    coordinates.append(outer.rbegin(), outer.rend());
-    copy(coordinates, add(stage, i32(half * ring.halfBytes)));
-  }
+  lanesBelow(1, [&] {
+    for (int64_t half = 0; half < halves; ++half) {
+      SmallVector<Value> coordinates = {i32(64 * half)};
+      coordinates.append(outer.rbegin(), outer.rend());
+      copy(coordinates, add(stage, i32(half * ring.halfBytes)));
+    }
+  });
   return success();
 }
 

@@ -48,8 +48,21 @@ void ThreadLowering::awaitAtLeast(Value counter, Value least) {
 }
 
 LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {
-  if (!isProducer(op))
-    return op.emitOpError("expected a producer that counts for a role's warps");
+  if (op.getReads()) {
+    // Nothing to release: what has come to shared memory stays as it is,
+    // whatever others write later to where it came from.
+    Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                          thread, index(0));
+    auto branch = scf::IfOp::create(b, loc, isFirst, false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    statement("red.relaxed.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
+              {counterAt(op.getCounters(), op.getIndex())});
+    return success();
+  }
+  if (!isProducer(op) || lanesOf(op) > 1)
+    return op.emitOpError("expected a producer that counts for a role's warps, "
+                          "one thread");
   Value counter = counterAt(op.getCounters(), op.getIndex());
   statement("red.release.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
             {counter});
@@ -97,6 +110,8 @@ LogicalResult ThreadLowering::lowerRaise(tile::RaiseOp op) {
   int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
   Value barrier =
       stageOf(first, mapping.lookupOrDefault(op.getTurn()), stages, 8);
+  if (lanesOf(op) > 1)
+    return op.emitOpError("expected one thread, or a warp, that raises it");
   Value mine;
   if (op.getEnable())
     mine = mapping.lookupOrDefault(op.getEnable());

@@ -95,6 +95,12 @@ inline bool isProducer(Operation *op) {
   return role && role.getKind() == "producer";
 }
 
+/// How many lanes of a warp do what `op` says at once, each a part of it.
+inline int64_t lanesOf(Operation *op) {
+  auto role = op->getParentOfType<tile::RoleOp>();
+  return role ? role.getLanes() : 1;
+}
+
 /// Rows that a stage has room for: products of 16 rows read whole steps.
 inline int64_t paddedRows(RankedTensorType tile) {
   return roundUp(tile.getDimSize(0), 16);
@@ -226,8 +232,6 @@ private:
   LogicalResult lower(Operation *op);
   LogicalResult lowerBlock(Block *block);
   LogicalResult lowerForall(scf::ForallOp op);
-  /// Lanes of a producer's warp that share one of its tasks (scf.forall).
-  static constexpr int64_t lanesOfTask = 8;
   LogicalResult lowerFor(scf::ForOp op);
   LogicalResult lowerIf(scf::IfOp op);
   /// Values of a loop or branch with tiles as their registers, and back.

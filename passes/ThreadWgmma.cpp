@@ -68,15 +68,8 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
   }
   bool hasRoles = !op.getBody().front().getOps<tile::RoleOp>().empty();
   if (producer && !hasRoles) {
-    int64_t lanes = 1;
-    op.walk([&](scf::ForallOp tasks) {
-      lanes = lanesOfTask *
-              getConstantIntValue(tasks.getMixedUpperBound()[0]).value_or(5);
-    });
-    if (lanes > 32)
-      return op.emitOpError("expected at most 4 tasks side by side");
     Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                          thread, index(lanes));
+                                          thread, index(op.getLanes()));
     auto one = scf::IfOp::create(b, loc, isFirst, false);
     b.setInsertionPointToStart(one.thenBlock());
     return lowerBlock(&op.getBody().front());

@@ -46,9 +46,10 @@ private:
             Operation *scope, IRMapping &mapping);
   void acquire(size_t i, tile::LoadOp load, Block *where, Value turn);
   tile::RoleOp makeRole(StringRef kind, int64_t warps, int64_t first,
-                        int64_t registers, int64_t teams = 1) {
+                        int64_t registers, int64_t teams = 1,
+                        int64_t lanes = 1) {
     auto role = tile::RoleOp::create(b, loc, kind, warps, first, registers,
-                                     /*beside=*/false, teams);
+                                     /*beside=*/false, teams, lanes);
     b.createBlock(&role.getBody());
     return role;
   }

@@ -82,14 +82,19 @@ func.func @counts(%bias: memref<?x1x64x1xf32>, %counts: memref<4xi32, strided<[3
       %ring = monarch_tile.alloc_ring : <4, tensor<32xf32, #shared>>
       // CHECK: nvvm.setmaxregister decrease 32
       monarch_tile.role "producer" warps 4 from 16 registers 32 {
-        // Two threads do the same for two teams each.
-        monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
-        ^bb0(%which: index):
+        // A warp for each team, of which two lanes wait; the first starts the copy.
+        // CHECK: arith.cmpi ult, %{{.*}}, %c2
+        // CHECK-NEXT: scf.if
+        monarch_tile.role "producer" warps 1 from 0 registers 0 teams 4 lanes 2 {
+        ^bb0(%its: index):
           scf.for %t = %c0 to %n step %c1 {
             // 128 bytes as they lie.
+            // CHECK: nvvm.mbarrier.try_wait.parity
+            // CHECK: arith.cmpi ult, %{{.*}}, %c1
+            // CHECK-NEXT: scf.if
             // CHECK: nvvm.mbarrier.arrive.expect_tx %{{.*}}, %c128_i32
             // CHECK: nvvm.cp.async.bulk.shared.cluster.global %{{.*}}, %{{.*}}, %{{.*}}, %c128_i32
-            monarch_tile.copy_bulk %bias[%t] box [1, 32, 1] to %ring[%which] {map = #pair} : memref<?x1x64x1xf32> -> <4, tensor<32xf32, #shared>>
+            monarch_tile.copy_bulk %bias[%t] box [1, 32, 1] to %ring[%its] {map = #pair} : memref<?x1x64x1xf32> -> <4, tensor<32xf32, #shared>>
           }
         }
       }
@@ -98,6 +103,11 @@ func.func @counts(%bias: memref<?x1x64x1xf32>, %counts: memref<4xi32, strided<[3
       ^bb0(%team: index):
         scf.for %t = %c0 to %n step %c1 {
           %b = monarch_tile.acquire %ring[%team] : <4, tensor<32xf32, #shared>> -> tensor<32xf32, #shared>
+          // What has come needs no release: the team's first thread counts.
+          // CHECK: arith.cmpi eq, %{{.*}}, %c0
+          // CHECK-NEXT: scf.if
+          // CHECK: llvm.inline_asm has_side_effects {{.*}}red.relaxed.gpu.global.add.u32 [$0], 1;
+          monarch_tile.add_count %counts[%c1] reads : memref<4xi32, strided<[32]>>
           // CHECK: llvm.load %{{.*}} : !llvm.ptr<3> -> vector<2xf32>
           %v = monarch_tile.convert_layout %b : tensor<32xf32, #shared> -> tensor<32xf32, #columns>
           // The copy engine may write again when each thread has read.
@@ -122,6 +132,23 @@ func.func @all(%counts: memref<4xi32, strided<[32]>>, %n: index)
     monarch_tile.role "consumer" warps 4 from 0 registers 0 {
       // expected-error @below {{expected a producer that waits for a role's warps}}
       monarch_tile.await_count %counts[%c1] least %n : memref<4xi32, strided<[32]>>
+    }
+  }
+  return
+}
+
+// -----
+
+// Lanes share copies, and would count more than once.
+func.func @lanes(%counts: memref<4xi32, strided<[32]>>)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  %c1 = arith.constant 1 : index
+  scf.forall (%p) in (4) {
+    monarch_tile.role "producer" warps 4 from 4 registers 0 {
+      monarch_tile.role "producer" warps 1 from 0 registers 0 lanes 2 {
+        // expected-error @below {{expected a producer that counts for a role's warps, one thread}}
+        monarch_tile.add_count %counts[%c1] : memref<4xi32, strided<[32]>>
+      }
     }
   }
   return

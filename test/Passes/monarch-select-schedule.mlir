@@ -40,9 +40,9 @@
 // hold a slab's 187 pairs, the others deal its keys.
 // RING: remark: kernel r_step: wgmma 192 x 80 tiles, 12 warps, 2 stages: rows go to the l_step through a ring in L2, 85 programs beside its 47
 // RING: remark: kernel l_step: wgmma 64 x 32 tiles, 4 warps, 2 stages: rows come from the r_step through a ring in L2, a pair a warpgroup
-// RING: kernel "attention" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 85, slots = 288>
-// RING-SAME: beside <kind = "wgmma", rows = 64, columns = 32, warps = 4, stages = 2, chunk = 128, element = bf16, ring = 47, slots = 288>
-// RING14: kernel "attention" schedule <{{.*}}, ring = 85, slots = 288> beside <{{.*}}, ring = 47, slots = 288>
+// RING: kernel "attention" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 85, slots = 320>
+// RING-SAME: beside <kind = "wgmma", rows = 64, columns = 32, warps = 4, stages = 2, chunk = 128, element = bf16, ring = 47, slots = 320>
+// RING14: kernel "attention" schedule <{{.*}}, ring = 85, slots = 320> beside <{{.*}}, ring = 47, slots = 320>
 // DEALT: kernel "attention" schedule <{{.*}}, ring = 77, slots = 224> beside <{{.*}}, ring = 47, slots = 224>
 // Too few keys to fill and drain a ring.
 // SHORT: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80,

@@ -41,7 +41,7 @@
 // A ring. Beside a writer's consumers three threads: one starts copies, one waits
 // for readers, one counts for them; consumers exchange signals with the others.
 // A box of the ring is a chunk: 8 keys' rows of a pair.
-// PERSISTENT: {box = array<i64: 1, 4, 8, 64>, buffer = "ring", extents = array<i64: 6912, 4, 8, 64>, offset = 0 : i64, strides = array<i64: 2048, 64, 256, 1>}
+// PERSISTENT: {box = array<i64: 1, 4, 8, 64>, buffer = "ring", extents = array<i64: 7680, 4, 8, 64>, offset = 0 : i64, strides = array<i64: 2048, 64, 256, 1>}
 // PERSISTENT: %[[FREE:.+]] = monarch_tile.alloc_signal : <8>
 // PERSISTENT-NEXT: %[[WRITTEN:.+]] = monarch_tile.alloc_signal : <8>
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 8 from 12 registers 24 {
@@ -49,7 +49,9 @@
 // PERSISTENT-COUNT-2: monarch_tile.copy_bulk {{.*}} {evict = "first"
 // PERSISTENT: monarch_tile.role "producer" warps 1 from 1 registers 0 {
 // PERSISTENT: scf.for %[[T:.+]] =
-// PERSISTENT: monarch_tile.await_count
+// The four teams of 47 readers count.
+// PERSISTENT: %[[LEAST:.+]] = arith.muli %{{.*}}, %c188 :
+// PERSISTENT: monarch_tile.await_count %{{.*}}[%{{.*}}] least %[[LEAST]]
 // PERSISTENT-NEXT: monarch_tile.raise %[[FREE]][%[[T]]]
 // PERSISTENT: monarch_tile.role "producer" warps 1 from 2 registers 0 {
 // PERSISTENT: scf.for %[[T:.+]] =
@@ -59,22 +61,20 @@
 // PERSISTENT-NOT: _count
 // PERSISTENT: monarch_tile.await_signal %[[FREE]][
 // PERSISTENT-NOT: _count
-// Beside a reader's four teams two warps start copies, each for two teams side by
-// side, and one thread counts what has come. Rows of the ring are read once.
+// Beside a reader's four teams a warp each starts copies, of which 8 lanes take a
+// chunk each. Rows of the ring are read once. A team counts what has come.
 // PERSISTENT: monarch_tile.alloc_ring : <8, tensor<32x256xbf16, #swizzled{{.*}}>>
 // PERSISTENT: monarch_tile.role "producer" warps 4 from 16 registers 32 {
-// PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+// PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 4 lanes 8 {
 // PERSISTENT: monarch_tile.await_count
-// PERSISTENT: scf.forall (%{{.*}}) in (2) {
 // PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 1, 8, 64] to %[[K:.+]][{{.*}} {evict = "first"
 // PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 8] to %[[B:.+]][{{.*}} {evict = "first"
-// PERSISTENT: monarch_tile.role "producer" warps 1 from 2 registers 0 {
-// PERSISTENT: monarch_tile.acquire %[[K]][
-// PERSISTENT-NEXT: monarch_tile.release %[[K]][
-// PERSISTENT: monarch_tile.add_count
 // PERSISTENT: monarch_tile.role beside "consumer" warps 4 from 0 registers 112 teams 4 {
 // PERSISTENT-NOT: _count
 // PERSISTENT: monarch_tile.acquire %[[K]][
+// PERSISTENT-NOT: _count
+// PERSISTENT: monarch_tile.acquire %[[B]][
+// PERSISTENT-NEXT: monarch_tile.add_count %{{.*}}[%{{.*}}] reads
 // PERSISTENT-NOT: _count
 
 #key = affine_map<(d0, d1, d2) -> (0, d0, d1, d2, 0)>

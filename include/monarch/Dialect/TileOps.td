@@ -274,10 +274,9 @@ def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator]> {
     `warps` warps of a program, numbered from `first`, take a role of their own:
     `consumer`, which computes and holds the rows of its tiles, or `producer`,
     one warpgroup of which one thread starts the copies; roles inside it are for
-    warps of its own, one thread each, or 8 lanes each for tasks side by side (a
-    `scf.forall` of up to 4). `registers` is what each thread of the
-    role gets of the multiprocessor's registers, 0 to leave them as they are at
-    launch. Roles run side by side and meet at their rings, exchanges and signals
+    warps of its own, one thread each, or with `lanes` that many, which share
+    the parts of a copy. `registers` is what each thread of the role gets of the
+    multiprocessor's registers, 0 to leave them as they are at launch. Roles run side by side and meet at their rings, exchanges and signals
     only. With `teams` that many of them, numbered by the block's argument, do
     the same side by side, `warps` each, and meet nowhere. `beside` marks those
     that the kernel's second schedule is for. Roles in the two branches of an
@@ -286,11 +285,12 @@ def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator]> {
   }];
   let arguments = (ins StrAttr:$kind, I64Attr:$warps, I64Attr:$first,
       I64Attr:$registers, UnitAttr:$beside,
-      DefaultValuedAttr<I64Attr, "1">:$teams);
+      DefaultValuedAttr<I64Attr, "1">:$teams,
+      DefaultValuedAttr<I64Attr, "1">:$lanes);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     (`beside` $beside^)? $kind `warps` $warps `from` $first
-    `registers` $registers (`teams` $teams^)? $body attr-dict
+    `registers` $registers (`teams` $teams^)? (`lanes` $lanes^)? $body attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -319,10 +319,14 @@ def Tile_AddCountOp : Tile_Op<"add_count"> {
   let description = [{
     Adds one to counter `index` when all warps of the role have done what comes
     before, and their writes are visible to other programs. At `mapped` a
-    producer counts for them.
+    producer counts for them, or with `reads` their first thread: what came
+    before are copies that it has seen arrive, and no writes.
   }];
-  let arguments = (ins MemRefOf<[I32]>:$counters, Index:$index);
-  let assemblyFormat = "$counters `[` $index `]` attr-dict `:` type($counters)";
+  let arguments = (ins MemRefOf<[I32]>:$counters, Index:$index,
+      UnitAttr:$reads);
+  let assemblyFormat = [{
+    $counters `[` $index `]` (`reads` $reads^)? attr-dict `:` type($counters)
+  }];
 }
 
 def Tile_SettleOp : Tile_Op<"settle",

@@ -134,6 +134,15 @@ func.func @team() {
 
 // -----
 
+func.func @lanes() {
+  // expected-error @below {{expected lanes in 1..32, and more than one of a producer of one warp only, got 8}}
+  monarch_tile.role "consumer" warps 4 from 0 registers 24 lanes 8 {
+  }
+  return
+}
+
+// -----
+
 func.func @warps() {
   // expected-error @below {{expected warps in 0..31, got 4 from 30}}
   monarch_tile.role "consumer" warps 4 from 30 registers 24 {

@@ -125,14 +125,16 @@ func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index, %e: i1) {
   %s = monarch_tile.alloc_signal : <4>
   // CHECK: monarch_tile.role "producer" warps 8 from 12 registers 24 {
   monarch_tile.role "producer" warps 8 from 12 registers 24 {
-    // CHECK: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
-    monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+    // CHECK: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 lanes 8 {
+    monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 lanes 8 {
     // CHECK-NEXT: ^bb0(%[[TEAM:.+]]: index):
     ^bb0(%team: index):
       // CHECK: monarch_tile.await_count %{{.*}}[%[[TEAM]]] least %{{.*}} : memref<4xi32>
       monarch_tile.await_count %counts[%team] least %n : memref<4xi32>
       // CHECK: monarch_tile.add_count %{{.*}}[%{{.*}}] : memref<4xi32>
       monarch_tile.add_count %counts[%i] : memref<4xi32>
+      // CHECK: monarch_tile.add_count %{{.*}}[%{{.*}}] reads : memref<4xi32>
+      monarch_tile.add_count %counts[%i] reads : memref<4xi32>
       // CHECK: monarch_tile.raise %[[S]][%{{.*}}] : <4>
       monarch_tile.raise %s[%i] : <4>
     }
