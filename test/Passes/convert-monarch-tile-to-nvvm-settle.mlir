@@ -43,11 +43,13 @@ func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %into: memref<?x4x64x8x256xb
     scf.if %writes {
       monarch_tile.role "consumer" warps 4 from 0 registers 0 {
         %stage = monarch_tile.alloc_ring : <1, tensor<64x256xbf16, #staged>>
-        // 4 lanes, a box of 4 rows each; a bit says which of 4 chunks is first.
-        // CHECK: arith.cmpi ult, %{{.*}}, %c4
+        // One lane starts four boxes of 4 rows; a bit says which of 4 chunks is
+        // first.
+        // CHECK: nvvm.elect.sync
         // CHECK: llvm.load %{{.*}} : !llvm.ptr<3> -> i8
         // CHECK-COUNT-2: arith.xori
         // CHECK: nvvm.cp.async.bulk.tensor.global.shared.cta %{{.*}}, %{{.*}}, box[%c0_i32{{.*}}, %{{.*}}, %{{.*}}, %c0_i32{{.*}}, %{{.*}}]
+        // CHECK-COUNT-3: nvvm.cp.async.bulk.tensor.global.shared.cta
         monarch_tile.copy_out %stage to %nearInto[%n] {in_bounds = array<i1: true, true, true, true>, map = #out} : <1, tensor<64x256xbf16, #staged>> -> memref<?x4x64x8x256xbf16>
         // CHECK: nvvm.cp.async.bulk.wait_group 0
         monarch_tile.await_out pending 0 complete
