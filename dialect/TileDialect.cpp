@@ -200,6 +200,9 @@ static LogicalResult verifyMove(Op op, MemRefType memory, RankedTensorType tile,
 }
 
 LogicalResult LoadOp::verify() {
+  if (getInto() && getInto().getType() != getType())
+    return emitOpError() << "expected into " << getType() << ", got "
+                         << getInto().getType();
   return verifyMove(*this, cast<MemRefType>(getSource().getType()),
                     cast<RankedTensorType>(getResult().getType()), 0);
 }
@@ -440,6 +443,21 @@ LogicalResult StageOp::verify() {
                          << offset;
   return success();
 }
+
+template <typename Op> static LogicalResult verifyParts(Op op) {
+  auto role = op->template getParentOfType<RoleOp>();
+  int64_t parts = op.getParts(), groups = 1;
+  if (role)
+    groups = role.getKind() == "producer" ? role.getTeams()
+                                          : int64_t(role.getWarps()) / 4;
+  if (parts != 1 && parts != groups)
+    return op.emitOpError()
+           << "expected parts 1 or " << groups
+           << ", as the role has teams or warpgroups, got " << parts;
+  return success();
+}
+LogicalResult RaiseOp::verify() { return verifyParts(*this); }
+LogicalResult AwaitSignalOp::verify() { return verifyParts(*this); }
 
 LogicalResult CopyOutOp::verify() {
   if (failed(verifyEvict(*this, getEvict())))

@@ -441,10 +441,14 @@ LogicalResult ThreadLowering::lower(Operation *op) {
         return success();
       })
       .Case<tile::WaitOp>([&](auto o) {
+        auto role = o->template getParentOfType<tile::RoleOp>();
         NVVM::CpAsyncWaitGroupOp::create(b, loc, o.getPending());
-        if (threadsFillSwizzled) // wgmma reads through the async proxy
+        if (threadsFillSwizzled || role) // wgmma reads by the async proxy
           fenceProxy();
-        NVVM::Barrier0Op::create(b, loc);
+        if (role)
+          meet(role);
+        else
+          NVVM::Barrier0Op::create(b, loc);
         return success();
       })
       .Case<tile::AwaitCountOp>([&](auto o) { return lowerAwaitCount(o); })

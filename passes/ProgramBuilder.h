@@ -108,8 +108,8 @@ private:
     if (static_cast<int64_t>(at.map.getNumResults()) < type.getRank())
       shape.push_back(type.getShape().back());
     return tile::LoadOp::create(b, loc, tileType(shape, e), source, at.operands,
-                                at.limit, at.map, at.inBounds, false,
-                                at.period);
+                                at.limit, at.map, at.inBounds, false, at.period,
+                                /*into=*/Value());
   }
   void store(Value v, Value dest, const Address &at, int64_t offset = 0) {
     tile::StoreOp::create(b, loc, v, dest, at.operands, at.limit, at.map,
@@ -206,6 +206,14 @@ private:
   struct RingPlace {
     Value slot, full, empty, uses;
   };
+  /// A turn of a writer of a ring: a key's number, and what it is of.
+  struct RingTurn {
+    Value number, m0, c, k;
+    Value exists; ///< i1: not past the last key
+    Value isNew;  ///< i1: query rows are not those of the turn before
+  };
+  /// Goes to the slab of a turn as well.
+  RingTurn ringTurn(Value turn, Value program);
   RingPlace ringPlace(Value number);
   int64_t ringKeys();
   void buildRingWriter(RStepOp r, Value program);

@@ -2,6 +2,8 @@
 
 #include "ProgramBuilder.h"
 
+#include "llvm/Support/SaveAndRestore.h"
+
 using namespace mlir;
 using namespace monarch;
 
@@ -109,9 +111,31 @@ int64_t ProgramBuilder::ringKeys() {
 /// (k, c) in their order: those of one w follow one another, with c fastest, so
 /// that a writer's query rows stay the same while c runs. Those past the last
 /// (k, c) are rows without weight.
+ProgramBuilder::RingTurn ProgramBuilder::ringTurn(Value turn, Value program) {
+  int64_t writers = op.getSchedule()->getRing(), keys = ringKeys();
+  Value zero = index(0);
+  RingTurn of;
+  of.number = apply(map(2, {d(0) * writers + d(1)}), {turn, program});
+  setSlab(arith::DivUIOp::create(b, loc, of.number, index(keys)));
+  of.m0 = inHead(zero);
+  Value inSlab = arith::RemUIOp::create(b, loc, of.number, index(keys));
+  Value t = arith::DivUIOp::create(b, loc, inSlab, index(writers));
+  Value w = arith::RemUIOp::create(b, loc, inSlab, index(writers));
+  // The first keys % writers of them have one key more than the others.
+  Value key = apply(map(3, {d(0) * (keys / writers) + d(1) + d(2)}),
+                    {w, minOf(w, index(keys % writers)), t});
+  Value row = arith::DivUIOp::create(b, loc, key, index(g.keyTiles()));
+  of.c = arith::RemUIOp::create(b, loc, key, index(g.keyTiles()));
+  of.exists = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, row,
+                                    index(g.b1()));
+  of.k = minOf(row, index(g.b1() - 1));
+  of.isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                   minOf(of.c, t), zero);
+  return of;
+}
+
 void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
-  int64_t writers = op.getSchedule()->getRing(), b1 = g.b1(),
-          tiles = g.keyTiles(), keys = ringKeys();
+  int64_t writers = op.getSchedule()->getRing(), keys = ringKeys();
   int64_t readers = op.getBeside()->getRing();
   Value zero = index(0), one = index(1);
   // Turns of this writer: the numbers program + turn * writers below the end.
@@ -119,47 +143,50 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
       arith::MulIOp::create(b, loc, args.lookup("slab_count"), index(keys));
   Value total = apply(map(2, {(d(0) - d(1) + writers - 1).floorDiv(writers)}),
                       {end, program});
+  // Rows of queries are carried from turn to turn. Those of the next turn are
+  // loaded when this turn's scores are there.
   int64_t dim = cast<MemRefType>(arg(r.getKey()).getType()).getShape().back();
   auto rowsType = tileType({m, dim}, element);
   Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(rowsType));
-  auto loop = scf::ForOp::create(b, loc, zero, total, one, none);
+  auto rowsFor = [&](const RingTurn &turn, Value isNew, Value kept) {
+    return rowsOfTurn(isNew, kept, [&] {
+      // Pairs past the head's last read zeros; those past the slab's are
+      // another slab's as well, and nobody's here.
+      Value limit;
+      if (pairCount() % m)
+        limit = apply(map(1, {pairCount() - d(0)}), {turn.m0});
+      return rowsOfR(arg(r.getQuery()), turn.m0, turn.k, limit);
+    });
+  };
+  auto isBefore = [&](Value turn) -> Value {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, turn,
+                                 total);
+  };
+  Value first = rowsFor(ringTurn(zero, program), isBefore(zero), none);
+  auto loop = scf::ForOp::create(b, loc, zero, total, one, first);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
-  Value turn = loop.getInductionVar();
-  Value number = apply(map(2, {d(0) * writers + d(1)}), {turn, program});
-  setSlab(arith::DivUIOp::create(b, loc, number, index(keys)));
-  Value m0 = inHead(zero);
-  Value inSlab = arith::RemUIOp::create(b, loc, number, index(keys));
-  Value t = arith::DivUIOp::create(b, loc, inSlab, index(writers));
-  Value w = arith::RemUIOp::create(b, loc, inSlab, index(writers));
-  // The first keys % writers of them have one key more than the others.
-  Value key = apply(map(3, {d(0) * (keys / writers) + d(1) + d(2)}),
-                    {w, minOf(w, index(keys % writers)), t});
-  Value row = arith::DivUIOp::create(b, loc, key, index(tiles));
-  Value c = arith::RemUIOp::create(b, loc, key, index(tiles));
-  Value exists =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, row, index(b1));
-  Value k = minOf(row, index(b1 - 1));
-  Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
-                                      minOf(c, t), zero);
-  Value q = rowsOfTurn(isNew, loop.getRegionIterArg(0), [&] {
-    // Pairs past the head's last read zeros; those past the slab's are another
-    // slab's as well, and nobody's here.
-    Value limit;
-    if (pairCount() % m)
-      limit = apply(map(1, {pairCount() - d(0)}), {m0});
-    return rowsOfR(arg(r.getQuery()), m0, k, limit);
-  });
+  Value turn = loop.getInductionVar(), q = loop.getRegionIterArg(0);
+  RingTurn now = ringTurn(turn, program);
   Value keyTile, valueTile;
-  Value x = scoresOfR(r, q, Value(), c, k, zero, keyTile, valueTile);
+  Value x = scoresOfR(r, q, Value(), now.c, now.k, zero, keyTile, valueTile);
+  Value nextRows;
+  {
+    llvm::SaveAndRestore<Value> saved[] = {
+        {slab}, {batch}, {head}, {firstPair}};
+    Value next = arith::AddIOp::create(b, loc, turn, one);
+    RingTurn of = ringTurn(next, program);
+    nextRows =
+        rowsFor(of, arith::AndIOp::create(b, loc, of.isNew, isBefore(next)), q);
+  }
   // Here and not before the first store: while a wait is passed, no value of
   // the softmax is live.
-  RingPlace at = ringPlace(number);
+  RingPlace at = ringPlace(now.number);
   tile::AwaitCountOp::create(
       b, loc, args.lookup("counters"), at.empty,
       arith::MulIOp::create(b, loc, at.uses, index(readers)));
   OneTile scores = softmaxOneTile(x, /*entropy=*/true);
-  Value bias = biasOfTurn(scores, exists);
+  Value bias = biasOfTurn(scores, now.exists);
   Value limit;
   if (slabPairs < m)
     limit = index(slabPairs);
@@ -175,7 +202,7 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
   }
   tile::AddCountOp::create(b, loc, args.lookup("counters"), at.full,
                            /*reads=*/false);
-  scf::YieldOp::create(b, loc, q);
+  scf::YieldOp::create(b, loc, nextRows);
 }
 
 /// Team `reader` of all readers holds pair `reader` of every slab.

@@ -28,10 +28,45 @@ void WarpSpecializer::messenger(
   eachTurn(loop, consumer, body);
 }
 
+/// Rows for the next turn, which the body loads in a branch and carries, come
+/// beside what it does with this turn's: it waits for them when it begins anew.
+/// Whether there are any is carried as well.
+LogicalResult WarpSpecializer::loadAhead(scf::ForOp &loop) {
+  auto branch = loop.getNumRegionIterArgs() == 1
+                    ? loop.getYieldedValues()[0].getDefiningOp<scf::IfOp>()
+                    : scf::IfOp();
+  auto load =
+      branch ? branch.thenYield().getOperand(0).getDefiningOp<tile::LoadOp>()
+             : tile::LoadOp();
+  if (!load || branch->getParentOp() != loop)
+    return loop.emitError(
+        "expected a loop that carries the rows which a branch "
+        "loads");
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(loop);
+  Value none = arith::ConstantIntOp::create(b, loop.getLoc(), 0, 1);
+  IRRewriter rewriter(b);
+  FailureOr<LoopLikeOpInterface> with = loop.replaceWithAdditionalYields(
+      rewriter, none, /*replaceInitOperandUsesInLoop=*/false,
+      [&](OpBuilder &, Location, ArrayRef<BlockArgument>) {
+        return SmallVector<Value>{branch.getCondition()};
+      });
+  if (failed(with))
+    return failure();
+  loop = cast<scf::ForOp>(**with);
+  load.getIntoMutable().assign(loop.getRegionIterArg(0));
+  b.setInsertionPointToStart(loop.getBody());
+  auto anew = scf::IfOp::create(b, loop.getLoc(), loop.getRegionIterArg(1),
+                                /*withElseRegion=*/false);
+  b.setInsertionPointToStart(anew.thenBlock());
+  tile::WaitOp::create(b, loop.getLoc(), 0);
+  return success();
+}
+
 /// Writers of a ring: a producer beside them, one of whose warps starts the
-/// copies. Others wait for programs that read, and count for them, each of
-/// which takes a way to the L2 cache and back: consumers only exchange signals
-/// with them.
+/// copies. Others wait for programs that read, copy rows out for a warpgroup
+/// each (monarch-tile-stage-outputs), and count, each of which takes a way to
+/// the L2 cache and back: consumers only exchange signals with them.
 LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
                                        MutableArrayRef<tile::LoadOp> loads) {
   auto loop = dyn_cast<scf::ForOp>(loads.front()->getParentOp());
@@ -40,7 +75,7 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
       getConstantIntValue(loop.getStep()) != 1)
     return consumer.emitError("expected one loop over turns, from 0 by 1, in "
                               "the first role");
-  if (failed(allocate(loads, schedule.getStages())))
+  if (failed(loadAhead(loop)) || failed(allocate(loads, schedule.getStages())))
     return failure();
   loc = consumer.getLoc();
   b.setInsertionPoint(consumer);
@@ -55,9 +90,6 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
   auto signalType = tile::SignalType::get(
       b.getContext(),
       llvm::PowerOf2Ceil(ceilDiv(schedule.getSlots(), schedule.getRing()) + 2));
-  auto newSignal = [&]() -> Value {
-    return tile::AllocSignalOp::create(b, loc, signalType);
-  };
   auto counts = llvm::to_vector(loop.getBody()->getOps<tile::AwaitCountOp>());
   auto adds = llvm::to_vector(loop.getBody()->getOps<tile::AddCountOp>());
   if (counts.size() != 1 || adds.size() != 1)
@@ -71,7 +103,11 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
   });
   if (!readers)
     return consumer.emitError("expected teams that read the ring");
-  Value free = newSignal(), written = newSignal();
+  int64_t parts = schedule.getWarps() / 4;
+  Value free = tile::AllocSignalOp::create(b, loc, signalType);
+  Value stored = tile::AllocSignalOp::create(
+      b, loc, tile::SignalType::get(b.getContext(), 2 * parts));
+  Value written = tile::AllocSignalOp::create(b, loc, signalType);
   // All warps beside the consumers, as many as readers have.
   makeRole("producer", 20 - schedule.getWarps(), schedule.getWarps(),
            ringProducerRegisters);
@@ -87,7 +123,7 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
     tile::AwaitCountOp::create(b, loc, wait.getCounters(),
                                remake(b, wait.getIndex(), consumer, mapping),
                                least);
-    tile::RaiseOp::create(b, loc, free, turn, Value());
+    tile::RaiseOp::create(b, loc, free, turn);
   });
   messenger(2, loop, consumer, [&](Value turn, IRMapping &mapping) {
     tile::AwaitSignalOp::create(b, loc, written, turn);
@@ -95,11 +131,21 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
                              remake(b, add.getIndex(), consumer, mapping),
                              /*reads=*/false);
   });
+  {
+    OpBuilder::InsertionGuard guard(b);
+    makeRole("producer", 1, 3, /*registers=*/0, parts)
+        .getBody()
+        .addArgument(b.getIndexType(), loc);
+    eachTurn(loop, consumer, [&](Value turn, IRMapping &) {
+      tile::AwaitSignalOp::create(b, loc, stored, turn, parts);
+      tile::RaiseOp::create(b, loc, written, turn);
+    });
+  }
   b.setInsertionPoint(wait);
   tile::AwaitSignalOp::create(b, loc, free, loop.getInductionVar());
   wait.erase();
   b.setInsertionPoint(add);
-  tile::RaiseOp::create(b, loc, written, loop.getInductionVar(), Value());
+  tile::RaiseOp::create(b, loc, stored, loop.getInductionVar(), parts);
   add.erase();
   consumer.setRegisters(ringConsumerRegisters);
   for (auto [i, load] : llvm::enumerate(loads)) {

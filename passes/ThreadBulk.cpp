@@ -324,9 +324,14 @@ LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
       type.getElementTypeBitWidth() != 16)
     return op.emitOpError("expected rows of 16-bit elements in a role, as many "
                           "as its threads copy together");
-  sharedBytes = roundUp(sharedBytes, 1024);
-  Value base = add(sharedBase, i32(sharedBytes));
-  sharedBytes += type.getDimSize(0) * type.getDimSize(1) * 2;
+  Value base;
+  if (op.getInto()) {
+    base = at(op.getInto(), 0);
+  } else {
+    sharedBytes = roundUp(sharedBytes, 1024);
+    base = add(sharedBase, i32(sharedBytes));
+    sharedBytes += type.getDimSize(0) * type.getDimSize(1) * 2;
+  }
   meet(role);
   // Addresses are made here, or they would wait in registers for the next slab.
   NumbersHere here(*this, scheduleOf(from).getRing() != 0);
@@ -334,9 +339,15 @@ LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
     copyRowsInterleaved(op, base);
   else
     copyRows(op, base);
+  registers[op.getResult()] = {base};
+  if (op.getInto())
+    return op.getInterleave()
+               ? op.emitOpError("expected rows as they lie in memory for into")
+               : success();
+  if (!op.getInterleave())
+    NVVM::CpAsyncWaitGroupOp::create(b, loc, 0);
   fenceProxy();
   meet(role);
-  registers[op.getResult()] = {base};
   return success();
 }
 
@@ -353,7 +364,7 @@ ThreadLowering::DealtRows ThreadLowering::dealRows(tile::LoadOp op) {
   return d;
 }
 
-/// Rows as they are in memory.
+/// Starts copies of rows as they are in memory.
 void ThreadLowering::copyRows(tile::LoadOp op, Value base) {
   const Memory &memory = memories.find(op.getSource())->second;
   DealtRows d = dealRows(op);
@@ -381,7 +392,6 @@ void ThreadLowering::copyRows(tile::LoadOp op, Value base) {
     }
   }
   NVVM::CpAsyncCommitGroupOp::create(b, loc);
-  NVVM::CpAsyncWaitGroupOp::create(b, loc, 0);
 }
 
 /// Rows with interleaved channels: of 32 channels 8 lie together in memory as
@@ -467,32 +477,62 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
     return op.emitOpError("expected a ring and an argument of the kernel");
   const Ring &ring = it->second;
   const Memory &memory = memories.find(op.getDest())->second;
-  // What the warp has written is visible to the copy engine.
-  fenceProxy();
-  NVVM::SyncWarpOp::create(b, loc, i32(-1));
-  auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
+  auto role = op->getParentOfType<tile::RoleOp>();
   OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(branch.thenBlock());
+  int64_t share = 16;
+  Value number = warp;
+  if (role && role.getKind() == "producer") {
+    // What was staged, those who staged it have fenced.
+    share = ring.tile.getDimSize(0) / role.getTeams();
+    if (!memory.exchanged || role.getTeams() < 2 || share % 16)
+      return op.emitOpError(
+          "expected settled rows, and teams with 16 each or a "
+          "multiple");
+    number = mapping.lookup(role.getBody().getArgument(0));
+  } else {
+    // What the warp has written is visible to the copy engine.
+    fenceProxy();
+    NVVM::SyncWarpOp::create(b, loc, i32(-1));
+    auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
+    b.setInsertionPointToStart(branch.thenBlock());
+  }
   int64_t bytes = rowBytes(ring.tile);
-  Value row = mul(warp, index(16));
+  Value row = mul(number, index(share));
   auto stagedAt = [&](Value row) {
     return sharedPointer(add(ring.base, toI32(mul(row, index(bytes)))));
   };
   if (memory.exchanged) { // boxes: every fourth chunk of 16, one row of each
-    if (memory.type.getDimSize(2) < 16 * warps)
-      return op.emitOpError("expected memory with room for ")
-             << 16 * warps << " rows, got " << memory.type;
-    for (int64_t first = 0; first < 16; first += 4) {
-      SmallVector<Value> dims;
-      for (Value v : op.getIndices())
-        dims.push_back(mapping.lookupOrDefault(v));
-      dims.push_back(add(row, index(first)));
-      SmallVector<Value> at = indicesAt(memory, op.getMap(), dims);
-      Value chunk = add(mul(at[1], index(memory.type.getDimSize(2))), at[2]);
-      Value piece = arith::ShRUIOp::create(b, loc, chunk, index(4));
-      Value ofFour = arith::AndIOp::create(b, loc, chunk, index(3));
+    int64_t rows = ring.tile.getDimSize(0);
+    auto known = op.getLimit() ? getConstantIntValue(op.getLimit())
+                               : std::optional<int64_t>(rows);
+    if (!known ||
+        memory.type.getDimSize(2) < roundUp(std::min(*known, rows), 16))
+      return op.emitOpError("expected a constant limit, and room for its rows, "
+                            "16 by 16, in ")
+             << memory.type;
+    Value most = index(share);
+    if (*known <= rows - 16) // some have none
+      most = arith::MinSIOp::create(
+          b, loc, most, arith::SubIOp::create(b, loc, index(*known), row));
+    auto sixteens = scf::ForOp::create(b, loc, index(0), most, index(16));
+    OpBuilder::InsertionGuard inner(b);
+    b.setInsertionPointToStart(sixteens.getBody());
+    row = add(row, sixteens.getInductionVar());
+    SmallVector<Value> dims;
+    for (Value v : op.getIndices())
+      dims.push_back(mapping.lookupOrDefault(v));
+    dims.push_back(row);
+    SmallVector<Value> at = indicesAt(memory, op.getMap(), dims);
+    Value chunk = add(mul(at[1], index(memory.type.getDimSize(2))), at[2]);
+    Value piece = arith::ShRUIOp::create(b, loc, chunk, index(4));
+    Value first = arith::AndIOp::create(b, loc, chunk, index(3));
+    for (int64_t four = 0; four < 4; ++four) {
+      // As settledPair places the row 4 * four after the first.
+      Value ofFour = arith::XOrIOp::create(b, loc, first,
+                                           index((four & 1) ^ (four >> 1) * 3));
       NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(
-          b, loc, tensorMaps.lookup(op.getDest()), stagedAt(dims.back()),
+          b, loc, tensorMaps.lookup(op.getDest()),
+          stagedAt(add(row, index(4 * four))),
           ValueRange{i32(0), toI32(at[3]), toI32(ofFour), i32(0), toI32(piece)},
           evictPolicy(op.getEvict()), NVVM::TMAStoreMode::TILE, Value());
     }
@@ -519,13 +559,18 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
 }
 
 void ThreadLowering::lowerAwaitOut(tile::AwaitOutOp op) {
+  auto wait = [&] {
+    NVVM::CpAsyncBulkWaitGroupOp::create(
+        b, loc, b.getI32IntegerAttr(op.getPending()),
+        op.getComplete() ? UnitAttr() : b.getUnitAttr()); // read only
+  };
+  if (isProducer(op))
+    return wait();
   {
     auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
-    NVVM::CpAsyncBulkWaitGroupOp::create(
-        b, loc, b.getI32IntegerAttr(op.getPending()),
-        op.getComplete() ? UnitAttr() : b.getUnitAttr()); // read only
+    wait();
   }
   NVVM::SyncWarpOp::create(b, loc, i32(-1));
 }

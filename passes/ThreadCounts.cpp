@@ -77,9 +77,10 @@ LogicalResult ThreadLowering::lowerAllocSignal(tile::AllocSignalOp op) {
   int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
   int64_t raisers = 0;
   for (Operation *user : op.getSignal().getUsers())
-    if (isa<tile::RaiseOp>(user))
+    if (auto raise = dyn_cast<tile::RaiseOp>(user))
       if (auto role = user->getParentOfType<tile::RoleOp>())
-        raisers = isProducer(user) ? 1 : role.getWarps();
+        raisers = (isProducer(user) ? role.getTeams() : role.getWarps()) /
+                  raise.getParts();
   if (!raisers || rolesBegun)
     return op.emitOpError("expected a role that raises the signal, after this");
   Value first = allocBarriers(stages);
@@ -103,27 +104,36 @@ Value ThreadLowering::signalOf(Operation *op, Value signal) {
   return first;
 }
 
+/// The turn of a thread's part.
+Value ThreadLowering::turnOfPart(Operation *op, Value turn, int64_t parts) {
+  turn = mapping.lookupOrDefault(turn);
+  if (parts == 1)
+    return turn;
+  auto role = op->getParentOfType<tile::RoleOp>();
+  Value part =
+      isProducer(op)
+          ? mapping.lookup(role.getBody().getArgument(0))
+          : arith::DivUIOp::create(b, loc, warp, index(role.getWarps() / parts))
+                .getResult();
+  return add(mul(turn, index(parts)), part);
+}
+
 LogicalResult ThreadLowering::lowerRaise(tile::RaiseOp op) {
   Value first = signalOf(op, op.getSignal());
   if (!first)
     return failure();
   int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
-  Value barrier =
-      stageOf(first, mapping.lookupOrDefault(op.getTurn()), stages, 8);
   if (lanesOf(op) > 1)
     return op.emitOpError("expected one thread, or a warp, that raises it");
-  Value mine;
-  if (op.getEnable())
-    mine = mapping.lookupOrDefault(op.getEnable());
-  if (!isProducer(op)) { // the warp's other lanes have come here too
+  Value barrier =
+      stageOf(first, turnOfPart(op, op.getTurn(), op.getParts()), stages, 8);
+  OpBuilder::InsertionGuard guard(b);
+  if (!isProducer(op)) {
+    fenceProxy(); // the copy engine sees what the warp has staged
     NVVM::SyncWarpOp::create(b, loc, i32(-1));
     Value isFirst =
         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane, index(0));
-    mine = mine ? arith::AndIOp::create(b, loc, mine, isFirst) : isFirst;
-  }
-  OpBuilder::InsertionGuard guard(b);
-  if (mine) {
-    auto branch = scf::IfOp::create(b, loc, mine, false);
+    auto branch = scf::IfOp::create(b, loc, isFirst, false);
     b.setInsertionPointToStart(branch.thenBlock());
   }
   arrive(barrier);
@@ -135,7 +145,7 @@ LogicalResult ThreadLowering::lowerAwaitSignal(tile::AwaitSignalOp op) {
   if (!first)
     return failure();
   int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
-  Value turn = mapping.lookupOrDefault(op.getTurn());
+  Value turn = turnOfPart(op, op.getTurn(), op.getParts());
   awaitBarrier(stageOf(first, turn, stages, 8), parityOf(turn, stages));
   return success();
 }

@@ -282,6 +282,7 @@ private:
 
   //--- programs of a persistent kernel (ThreadCounts.cpp) ---//
   void awaitAtLeast(Value counter, Value least);
+  Value turnOfPart(Operation *op, Value turn, int64_t parts);
   LogicalResult lowerAwaitCount(tile::AwaitCountOp op);
   LogicalResult lowerAddCount(tile::AddCountOp op);
   Value counterAt(Value counters, Value number);

@@ -68,8 +68,12 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
   }
   bool hasRoles = !op.getBody().front().getOps<tile::RoleOp>().empty();
   if (producer && !hasRoles) {
-    Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                          thread, index(op.getLanes()));
+    Value isFirst;
+    if (teams > 1 && op.getLanes() == 1) // else ptxas sees that it is one
+      isFirst = NVVM::ElectSyncOp::create(b, loc, b.getI1Type(), Value());
+    else
+      isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, thread,
+                                      index(op.getLanes()));
     auto one = scf::IfOp::create(b, loc, isFirst, false);
     b.setInsertionPointToStart(one.thenBlock());
     return lowerBlock(&op.getBody().front());

@@ -31,31 +31,52 @@ struct TileStageOutputs
     return columns == dest.getShape().back();
   }
 
-  /// A signal that follows copies out comes when they are complete: in the next
-  /// turn, and there before it waits for anything of other programs, which may
-  /// wait for this.
-  static void raiseLater(tile::RaiseOp raise, Operation *firstStore) {
-    auto loop = cast<scf::ForOp>(raise->getParentOp());
-    Location loc = raise.getLoc();
-    OpBuilder b(firstStore);
-    for (auto wait : loop.getBody()->getOps<tile::AwaitSignalOp>()) {
-      b.setInsertionPoint(wait);
-      break;
-    }
-    auto raiseBefore = [&](Value turn) {
-      tile::AwaitOutOp::create(b, loc, 0, /*complete=*/true);
-      Value before = arith::SubIOp::create(b, loc, turn, loop.getStep());
-      Value any = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, turn,
-                                        loop.getLowerBound());
-      tile::RaiseOp::create(b, loc, raise.getSignal(), before, any);
-    };
-    raiseBefore(loop.getInductionVar());
-    b.setInsertionPointAfter(loop);
-    raiseBefore(loop.getUpperBound());
-    raise.erase();
+  /// Where another role awaits what `raise` says, in a loop over the same
+  /// turns.
+  static tile::AwaitSignalOp awaited(tile::RaiseOp raise) {
+    for (Operation *user : raise.getSignal().getUsers())
+      if (auto await = dyn_cast<tile::AwaitSignalOp>(user))
+        if (isa<scf::ForOp>(await->getParentOp()) &&
+            isa<scf::ForOp>(raise->getParentOp()))
+          return await;
+    return {};
   }
 
-  void runOnRole(tile::RoleOp role) {
+  /// Others copy out what consumers have staged, and say when the stage has
+  /// been read and can be used again.
+  static void copyOutBeside(tile::RaiseOp raise, tile::AwaitSignalOp staged,
+                            ArrayRef<tile::StoreOp> stores, Value ring) {
+    tile::StoreOp first = stores.front(), last = stores.back();
+    Location loc = first.getLoc();
+    auto loop = cast<scf::ForOp>(raise->getParentOp());
+    auto turns = cast<scf::ForOp>(staged->getParentOp());
+    auto consumer = raise->getParentOfType<tile::RoleOp>();
+    OpBuilder b(raise.getSignal().getDefiningOp());
+    Value taken = tile::AllocSignalOp::create(
+        b, loc, cast<tile::SignalType>(raise.getSignal().getType()));
+    b.setInsertionPoint(turns); // at first the stage is free
+    tile::RaiseOp::create(b, loc, taken, turns.getLowerBound(),
+                          staged.getParts());
+    b.setInsertionPointAfter(staged);
+    IRMapping mapping;
+    mapping.map(loop.getInductionVar(), turns.getInductionVar());
+    auto here = [&](Value v) { return remake(b, v, consumer, mapping); };
+    SmallVector<Value> indices = llvm::map_to_vector(last.getIndices(), here);
+    Value limit = last.getLimit() ? here(last.getLimit()) : Value();
+    tile::CopyOutOp::create(b, loc, ring, last.getDest(), indices, limit,
+                            last.getMap(), last.getInBounds(),
+                            /*evict=*/"last");
+    tile::AwaitOutOp::create(b, loc, 0, /*complete=*/false);
+    Value next =
+        arith::AddIOp::create(b, loc, turns.getInductionVar(), turns.getStep());
+    tile::RaiseOp::create(b, loc, taken, next, staged.getParts());
+    tile::AwaitOutOp::create(b, loc, 0, /*complete=*/true);
+    b.setInsertionPoint(first);
+    tile::AwaitSignalOp::create(b, loc, taken, loop.getInductionVar(),
+                                raise.getParts());
+  }
+
+  LogicalResult runOnRole(tile::RoleOp role) {
     auto programs = role->getParentOfType<scf::ForallOp>();
     llvm::MapVector<std::pair<Block *, Value>, Stores> outputs;
     role.walk([&](tile::StoreOp store) {
@@ -65,16 +86,15 @@ struct TileStageOutputs
     });
     outputs.remove_if([](auto &entry) { return !writesRows(entry.second); });
     if (outputs.empty() || !programs)
-      return;
+      return success();
     OpBuilder b(role);
-    // Others wait for a turn's copies out.
     tile::RaiseOp raise;
     for (auto op : outputs.front().first.first->getOps<tile::RaiseOp>())
       raise = op;
-    Operation *firstStore = outputs.front().second.front();
-    bool isAwaited = static_cast<bool>(raise);
-    if (isAwaited)
-      raiseLater(raise, firstStore);
+    tile::AwaitSignalOp beside = raise ? awaited(raise) : tile::AwaitSignalOp();
+    if (raise && (!beside || outputs.size() > 1))
+      return raise.emitOpError("expected rows of one memory, and a role that "
+                               "awaits the signal in a loop and copies them");
     for (auto &[where, stores] : outputs) {
       tile::StoreOp first = stores.front(), last = stores.back();
       Location loc = first.getLoc();
@@ -85,19 +105,22 @@ struct TileStageOutputs
       auto tileType =
           RankedTensorType::get({value.getDimSize(0), dest.getShape().back()},
                                 dest.getElementType(), layout);
-      b.setInsertionPointToStart(&role.getBody().front());
+      beside ? b.setInsertionPoint(raise.getSignal().getDefiningOp())
+             : b.setInsertionPointToStart(&role.getBody().front());
       Value ring = tile::AllocRingOp::create(
           b, loc, tile::RingType::get(&getContext(), 1, tileType));
-      // Copies out end in order: all but this one's own may be under way.
-      b.setInsertionPoint(first);
-      if (!isAwaited)
+      if (beside) {
+        copyOutBeside(raise, beside, stores, ring);
+      } else {
+        // Copies out end in order: all but this one's own may be under way.
+        b.setInsertionPoint(first);
         tile::AwaitOutOp::create(b, loc, outputs.size() - 1,
                                  /*complete=*/false);
-      b.setInsertionPointAfter(last);
-      tile::CopyOutOp::create(b, loc, ring, last.getDest(), last.getIndices(),
-                              last.getLimit(), last.getMap(),
-                              last.getInBounds(),
-                              /*evict=*/isAwaited ? "last" : "first");
+        b.setInsertionPointAfter(last);
+        tile::CopyOutOp::create(b, loc, ring, last.getDest(), last.getIndices(),
+                                last.getLimit(), last.getMap(),
+                                last.getInBounds(), /*evict=*/"first");
+      }
       for (tile::StoreOp store : stores) {
         b.setInsertionPoint(store);
         tile::StageOp::create(b, loc, store.getValue(), ring,
@@ -106,18 +129,23 @@ struct TileStageOutputs
       }
       ++staged;
     }
-    if (isAwaited)
-      return;
+    if (beside)
+      return success();
     b.setInsertionPointToEnd(&role.getBody().front());
     tile::AwaitOutOp::create(b, role.getLoc(), 0, /*complete=*/false);
+    return success();
   }
 
   void runOnOperation() override {
-    for (auto kernel : getOperation().getOps<func::FuncOp>())
-      kernel.walk([&](tile::RoleOp role) {
-        if (role.getKind() == "consumer")
-          runOnRole(role);
+    for (auto kernel : getOperation().getOps<func::FuncOp>()) {
+      auto refused = kernel.walk([&](tile::RoleOp role) {
+        return role.getKind() == "consumer" && failed(runOnRole(role))
+                   ? WalkResult::interrupt()
+                   : WalkResult::advance();
       });
+      if (refused.wasInterrupted())
+        return signalPassFailure();
+    }
   }
 };
 } // namespace

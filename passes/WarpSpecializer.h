@@ -35,6 +35,7 @@ private:
   Value turnOf(scf::ForOp loop, Value at);
   void eachTurn(scf::ForOp loop, Operation *scope,
                 llvm::function_ref<void(Value, IRMapping &)> body);
+  LogicalResult loadAhead(scf::ForOp &loop);
   void messenger(int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
                  llvm::function_ref<void(Value, IRMapping &)> body);
   int64_t producerRegisters() const;

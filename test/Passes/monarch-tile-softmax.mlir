@@ -59,19 +59,21 @@
 // A writer's keys are every 77th of 960 a slab; each of 36 writers has 13 of a
 // slab's, one after another, the rest 12.
 // RING: monarch_tile.role "consumer" warps 12 from 0
-// RING: scf.for %[[T:.+]] = %c0 {{.*}} iter_args(%{{.*}} = %{{.*}}) -> (tensor<192x128xbf16>) {
+// RING: scf.for %[[T:.+]] = %c0 {{.*}} iter_args(%[[Q:.+]] = %{{.*}}) -> (tensor<192x128xbf16>) {
 // RING: %[[N:.+]] = affine.apply #{{.*}}(%[[T]], %[[P]])
 // RING: %[[IN:.+]] = arith.remui %[[N]], %c960
 // RING: %[[TH:.+]] = arith.divui %[[IN]], %c77
 // RING: %[[W:.+]] = arith.remui %[[IN]], %c77
 // RING: %[[MORE:.+]] = arith.minsi %[[W]], %c36
 // RING: affine.apply #[[KEY]](%[[W]], %[[MORE]], %[[TH]])
-// Query rows are read when k changes.
+// Query rows are those of the turn before, or read there when k changes.
+// RING: monarch_tile.dot %[[Q]], {{.*}} transposed_rhs
+// RING: %[[NEXT:.+]] = arith.addi %[[T]], %c1
+// RING: affine.apply #{{.*}}(%[[NEXT]], %[[P]])
 // RING: scf.if {{.*}} -> (tensor<192x128xbf16>) {
 // RING-NEXT: affine.apply
 // RING-NEXT: monarch_tile.load
 // A place is free when all 47 readers have read what was there before.
-// RING: monarch_tile.dot {{.*}} transposed_rhs
 // RING: %[[SLOT:.+]] = arith.remui %[[N]], %c224
 // RING: %[[USES:.+]] = arith.divui %[[N]], %c224
 // RING: %[[LEAST:.+]] = arith.muli %[[USES]], %c47

@@ -38,11 +38,14 @@
 // LSTEP: %[[B:.+]] = monarch_tile.column
 // LSTEP: arith.select %{{.*}}, %[[B]], %cst
 
-// A ring. Beside a writer's consumers three threads: one starts copies, one waits
-// for readers, one counts for them; consumers exchange signals with the others.
+// A ring. Beside a writer's consumers single threads: one starts copies, one waits
+// for readers, three copy out for a warpgroup each, one counts; consumers exchange
+// signals with the others.
 // A box of the ring is a chunk: 8 keys' rows of a pair.
 // PERSISTENT: {box = array<i64: 1, 4, 8, 64>, buffer = "ring", extents = array<i64: 7680, 4, 8, 64>, offset = 0 : i64, strides = array<i64: 2048, 64, 256, 1>}
 // PERSISTENT: %[[FREE:.+]] = monarch_tile.alloc_signal : <8>
+// PERSISTENT: monarch_tile.alloc_signal : <6>
+// PERSISTENT-NEXT: %[[STORED:.+]] = monarch_tile.alloc_signal : <6>
 // PERSISTENT-NEXT: %[[WRITTEN:.+]] = monarch_tile.alloc_signal : <8>
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 8 from 12 registers 24 {
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 {
@@ -57,10 +60,21 @@
 // PERSISTENT: scf.for %[[T:.+]] =
 // PERSISTENT: monarch_tile.await_signal %[[WRITTEN]][%[[T]]]
 // PERSISTENT: monarch_tile.add_count
+// PERSISTENT: monarch_tile.role "producer" warps 1 from 3 registers 0 teams 3 {
+// PERSISTENT: scf.for %[[T:.+]] =
+// PERSISTENT: monarch_tile.await_signal %[[STORED]][%[[T]]] parts 3
+// PERSISTENT: monarch_tile.raise %[[WRITTEN]][%[[T]]] :
 // PERSISTENT: monarch_tile.role "consumer" warps 12 from 0 registers 144 {
+// Rows that the next turn wants come beside this turn's products.
+// PERSISTENT: scf.for %[[T:.+]] = {{.*}} iter_args(%[[Q:.+]] = %{{.*}}, %[[NEW:.+]] = %false
+// PERSISTENT-NEXT: scf.if %[[NEW]] {
+// PERSISTENT-NEXT: monarch_tile.wait 0
 // PERSISTENT-NOT: _count
+// PERSISTENT: monarch_tile.dot %[[Q]],
+// PERSISTENT: monarch_tile.load {{.*}} into %[[Q]]
 // PERSISTENT: monarch_tile.await_signal %[[FREE]][
 // PERSISTENT-NOT: _count
+// PERSISTENT: monarch_tile.raise %[[STORED]][%[[T]]] parts 3
 // Beside a reader's four teams a warp each starts copies, of which 8 lanes take a
 // chunk each. Rows of the ring are read once. A team counts what has come.
 // PERSISTENT: monarch_tile.alloc_ring : <8, tensor<32x256xbf16, #swizzled{{.*}}>>

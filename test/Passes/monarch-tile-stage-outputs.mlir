@@ -1,8 +1,9 @@
-// RUN: monarch-opt %s --monarch-tile-stage-outputs | FileCheck %s
+// RUN: monarch-opt %s --monarch-tile-stage-outputs --split-input-file --verify-diagnostics | FileCheck %s
 
 #row = affine_map<(d0, d1, d2) -> (d0, d2 floordiv 8, d1, d2 mod 8)>
 #acc = #monarch_tile.layout<acc, warps = 4>
 #stat = #monarch_tile.layout<rows, warps = 4>
+#wide = #monarch_tile.layout<acc, warps = 12>
 
 // Two outputs in two chunks each: two places, and a chunk waits for the copies
 // of its own place only.
@@ -41,37 +42,71 @@ func.func @outputs(%aL: memref<?x8x9x8x128xbf16>, %y: memref<?x8x9x8x128xbf16>, 
   return
 }
 
-// Where rows are signalled to others (a ring), copies of the turn before have to
-// be complete, in memory and not only read, when its signal is raised: at the
-// last moment, before the wait for the place of this turn. The last turn's is
-// raised behind the loop. Rows are kept in the L2 cache.
+// Where another role awaits that rows are there (a ring), it copies them out: for
+// each warpgroup a thread, which says when the place is free again, as at first,
+// and then that rows are complete, in memory and not only read. Rows are kept in
+// the L2 cache.
 // CHECK-LABEL: func.func @signalled
-// CHECK: scf.for %[[T:.+]] = %c0 to %[[N:.+]] step %c1
+// CHECK: %[[P:.+]] = monarch_tile.alloc_ring : <1, tensor<192x128xbf16, #staged{{.*}}>>
+// CHECK: %[[TAKEN:.+]] = monarch_tile.alloc_signal : <6>
+// CHECK: %[[STAGED:.+]] = monarch_tile.alloc_signal : <6>
+// CHECK: monarch_tile.role "producer" warps 1 from 12 registers 0 teams 3 {
+// CHECK: monarch_tile.raise %[[TAKEN]][%c0] parts 3
+// CHECK-NEXT: scf.for %[[T:.+]] =
+// CHECK-NEXT: monarch_tile.await_signal %[[STAGED]][%[[T]]] parts 3
+// CHECK-NEXT: monarch_tile.copy_out %[[P]] to %{{.*}}[%{{.*}}, %[[T]]] {evict = "last",
+// CHECK-NEXT: monarch_tile.await_out pending 0
+// CHECK-NEXT: %[[NEXT:.+]] = arith.addi %[[T]], %c1
+// CHECK-NEXT: monarch_tile.raise %[[TAKEN]][%[[NEXT]]] parts 3
 // CHECK-NEXT: monarch_tile.await_out pending 0 complete
-// CHECK-NEXT: %[[BEFORE:.+]] = arith.subi %[[T]], %c1
-// CHECK-NEXT: %[[EXISTS:.+]] = arith.cmpi sgt, %[[T]], %c0
-// CHECK-NEXT: monarch_tile.raise %[[WRITTEN:.+]][%[[BEFORE]]] if %[[EXISTS]]
-// CHECK-NEXT: monarch_tile.await_signal
-// CHECK-NEXT: monarch_tile.stage
-// CHECK-NEXT: monarch_tile.stage
-// CHECK-NEXT: monarch_tile.copy_out {{.*}} {evict = "last",
-// CHECK-NEXT: {{^ +[}]$}}
-// CHECK-NEXT: monarch_tile.await_out pending 0 complete
-// CHECK-NEXT: %[[LAST:.+]] = arith.subi %[[N]], %c1
-// CHECK-NEXT: %[[SOME:.+]] = arith.cmpi sgt, %[[N]], %c0
-// CHECK-NEXT: monarch_tile.raise %[[WRITTEN]][%[[LAST]]] if %[[SOME]]
-func.func @signalled(%y: memref<?x8x9x8x128xbf16>, %v: tensor<64x64xf32, #acc>, %n: index) {
+// CHECK-NEXT: monarch_tile.raise %{{.*}}[%[[T]]] : <4>
+// CHECK: monarch_tile.role "consumer" warps 12
+// CHECK-NEXT: scf.for %[[K:.+]] =
+// CHECK-NEXT: monarch_tile.await_signal %[[TAKEN]][%[[K]]] parts 3
+// CHECK-NEXT: monarch_tile.stage %{{.*}} to %[[P]]
+// CHECK-NEXT: monarch_tile.stage %{{.*}} to %[[P]] {column_offset = 64 : i64}
+// CHECK-NEXT: monarch_tile.raise %[[STAGED]][%[[K]]] parts 3
+// CHECK-NEXT: }
+// CHECK-NEXT: }
+func.func @signalled(%y: memref<?x8x9x8x128xbf16>, %v: tensor<192x64xf32, #wide>, %n: index) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   scf.forall (%i) in (%n) {
-    %free = monarch_tile.alloc_signal : <4>
+    %staged = monarch_tile.alloc_signal : <6>
     %written = monarch_tile.alloc_signal : <4>
+    monarch_tile.role "producer" warps 1 from 12 registers 0 teams 3 {
+    ^bb0(%its: index):
+      scf.for %k = %c0 to %n step %c1 {
+        monarch_tile.await_signal %staged[%k] parts 3 : <6>
+        monarch_tile.raise %written[%k] : <4>
+      }
+    }
     monarch_tile.role "consumer" warps 12 from 0 registers 0 {
       scf.for %k = %c0 to %n step %c1 {
-        monarch_tile.await_signal %free[%k] : <4>
-        monarch_tile.store %v, %y[%i, %k] interleave {in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<64x64xf32, #acc>, memref<?x8x9x8x128xbf16>
-        monarch_tile.store %v, %y[%i, %k] interleave {column_offset = 64 : i64, in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<64x64xf32, #acc>, memref<?x8x9x8x128xbf16>
-        monarch_tile.raise %written[%k] : <4>
+        monarch_tile.store %v, %y[%i, %k] interleave {in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<192x64xf32, #wide>, memref<?x8x9x8x128xbf16>
+        monarch_tile.store %v, %y[%i, %k] interleave {column_offset = 64 : i64, in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<192x64xf32, #wide>, memref<?x8x9x8x128xbf16>
+        monarch_tile.raise %staged[%k] parts 3 : <6>
+      }
+    }
+  }
+  return
+}
+
+// -----
+
+// A signal that nobody awaits says nothing of rows.
+#row = affine_map<(d0, d1, d2) -> (d0, d2 floordiv 8, d1, d2 mod 8)>
+#wide = #monarch_tile.layout<acc, warps = 12>
+func.func @unheard(%y: memref<?x8x9x8x64xbf16>, %v: tensor<192x64xf32, #wide>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.forall (%i) in (%n) {
+    %staged = monarch_tile.alloc_signal : <6>
+    monarch_tile.role "consumer" warps 12 from 0 registers 0 {
+      scf.for %k = %c0 to %n step %c1 {
+        monarch_tile.store %v, %y[%i, %k] interleave {in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<192x64xf32, #wide>, memref<?x8x9x8x64xbf16>
+        // expected-error @below {{expected rows of one memory, and a role that awaits the signal in a loop and copies them}}
+        monarch_tile.raise %staged[%k] parts 3 : <6>
       }
     }
   }

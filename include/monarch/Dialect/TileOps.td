@@ -125,14 +125,20 @@ def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments,
 
     `interleave` permutes the columns by the involution that takes channel
     32g+8t+2c+e to 32g+8c+2t+e (docs/rationale-tile.md).
+
+    With `into`, a tile of layout `swizzled` that is read no more, the rows take
+    its place, and are only on their way: a `monarch_tile.wait` comes before they
+    are read.
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
       Optional<Index>:$limit, AffineMapAttr:$map, DenseBoolArrayAttr:$in_bounds,
-      UnitAttr:$interleave, DefaultValuedAttr<I64Attr, "0">:$period);
+      UnitAttr:$interleave, DefaultValuedAttr<I64Attr, "0">:$period,
+      Optional<AnyRankedTensor>:$into);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{
     $source `[` $indices `]` (`limit` $limit^)? (`interleave` $interleave^)?
-    attr-dict `:` type($source) `->` type($result)
+    (`into` $into^ `:` type($into))? attr-dict `:` type($source) `->`
+    type($result)
   }];
   let hasVerifier = 1;
 }
@@ -423,8 +429,9 @@ def Tile_CommitOp : Tile_Op<"commit"> {
 def Tile_WaitOp : Tile_Op<"wait"> {
   let summary = "wait until at most `pending` groups of copies are under way";
   let description = [{
-    A barrier among all threads of the program as well: what was copied is
-    visible to all, and all have finished reading the stages read before.
+    A barrier among all threads of the program, or the role, as well: what was
+    copied is visible to all, and all have finished reading the stages read
+    before.
   }];
   let arguments = (ins I64Attr:$pending);
   let assemblyFormat = "$pending attr-dict";
@@ -505,7 +512,9 @@ def Tile_CopyOutOp : Tile_Op<"copy_out", [AttrSizedOperandSegments]> {
     Addresses as `monarch_tile.store`. Rows go in runs of 8 that are one piece
     of memory, or where `monarch_tile.settle` has put them in runs of 4, a box
     each; a run that starts at or past `limit` is not copied, one that crosses it
-    is copied whole. `evict` as in `monarch_tile.copy_bulk`.
+    is copied whole; settled rows 16 by 16, for which there is room. `evict` as in
+    `monarch_tile.copy_bulk`. Warps of a consumer copy the 16 rows that each has
+    staged, teams of a producer equal shares of what consumers have staged.
   }];
   let arguments = (ins Tile_RingType:$ring, AnyMemRef:$dest,
       Variadic<Index>:$indices, Optional<Index>:$limit, AffineMapAttr:$map,
@@ -536,20 +545,29 @@ def Tile_AllocSignalOp : Tile_Op<"alloc_signal"> {
 def Tile_RaiseOp : Tile_Op<"raise"> {
   let summary = "a warp of the role has come to a turn";
   let description = [{
-    What the warp has written, and copies out that it has waited for, is done.
-    Nothing happens when `enable` is false.
+    What the warp has written, and copies out that it has waited for, is done;
+    what it has staged can be copied out. With `parts` the role's warpgroups, or
+    its teams, are in so many parts, each of which has turns of its own.
   }];
   let arguments = (ins Tile_SignalType:$signal, Index:$turn,
-      Optional<I1>:$enable);
+      DefaultValuedAttr<I64Attr, "1">:$parts);
   let assemblyFormat = [{
-    $signal `[` $turn `]` (`if` $enable^)? attr-dict `:` type($signal)
+    $signal `[` $turn `]` (`parts` $parts^)? attr-dict `:` type($signal)
   }];
+  let hasVerifier = 1;
 }
 
 def Tile_AwaitSignalOp : Tile_Op<"await_signal"> {
   let summary = "wait until all warps that raise a signal have come to a turn";
-  let arguments = (ins Tile_SignalType:$signal, Index:$turn);
-  let assemblyFormat = "$signal `[` $turn `]` attr-dict `:` type($signal)";
+  let description = [{
+    `parts` as in `monarch_tile.raise`: a part awaits its own turns.
+  }];
+  let arguments = (ins Tile_SignalType:$signal, Index:$turn,
+      DefaultValuedAttr<I64Attr, "1">:$parts);
+  let assemblyFormat = [{
+    $signal `[` $turn `]` (`parts` $parts^)? attr-dict `:` type($signal)
+  }];
+  let hasVerifier = 1;
 }
 
 def Tile_ReserveOp : Tile_Op<"reserve"> {

@@ -134,6 +134,25 @@ func.func @team() {
 
 // -----
 
+func.func @parts(%i: index) {
+  monarch_tile.role "consumer" warps 12 from 0 registers 24 {
+    %s = monarch_tile.alloc_signal : <4>
+    // expected-error @below {{expected parts 1 or 3, as the role has teams or warpgroups, got 2}}
+    monarch_tile.raise %s[%i] parts 2 : <4>
+  }
+  return
+}
+
+// -----
+
+func.func @into(%m: memref<?x64xbf16>, %t: tensor<16x64xbf16>, %i: index) {
+  // expected-error @below {{expected into 'tensor<32x64xbf16>', got 'tensor<16x64xbf16>'}}
+  %a = monarch_tile.load %m[%i] into %t : tensor<16x64xbf16> {in_bounds = array<i1: true>, map = affine_map<(d0, d1) -> (d0 + d1)>} : memref<?x64xbf16> -> tensor<32x64xbf16>
+  return
+}
+
+// -----
+
 func.func @lanes() {
   // expected-error @below {{expected lanes in 1..32, and more than one of a producer of one warp only, got 8}}
   monarch_tile.role "consumer" warps 4 from 0 registers 24 lanes 8 {

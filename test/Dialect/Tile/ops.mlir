@@ -20,6 +20,8 @@
 func.func @tiled(%m: memref<?x64xbf16>, %o: memref<?x64xf32>, %i: index) {
   // CHECK: monarch_tile.load %{{.*}}[%{{.*}}] limit %{{.*}} {in_bounds = array<i1: false>, map = #{{.*}}} : memref<?x64xbf16> -> tensor<32x64xf32>
   %a = monarch_tile.load %m[%i] limit %i {in_bounds = array<i1: false>, map = #rows} : memref<?x64xbf16> -> tensor<32x64xf32>
+  // CHECK: monarch_tile.load %{{.*}}[%{{.*}}] into %{{.*}} : tensor<32x64xf32> {in_bounds
+  %into = monarch_tile.load %m[%i] into %a : tensor<32x64xf32> {in_bounds = array<i1: true>, map = #rows} : memref<?x64xbf16> -> tensor<32x64xf32>
   // CHECK: monarch_tile.load %{{.*}}[%{{.*}}] interleave
   %b = monarch_tile.load %m[%i] interleave {in_bounds = array<i1: true>, map = #rows} : memref<?x64xbf16> -> tensor<16x64xf32>
   // CHECK: monarch_tile.in_bounds %{{.*}}[%{{.*}}] {{.*}} -> tensor<16xi1>
@@ -120,7 +122,7 @@ func.func @exchange(%a: tensor<64x64xf32>, %c: tensor<64xf32>, %q: tensor<128x64
 }
 
 // CHECK-LABEL: func.func @persistent
-func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index, %e: i1) {
+func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index) {
   // CHECK: %[[S:.+]] = monarch_tile.alloc_signal : <4>
   %s = monarch_tile.alloc_signal : <4>
   // CHECK: monarch_tile.role "producer" warps 8 from 12 registers 24 {
@@ -143,8 +145,8 @@ func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index, %e: i1) {
   monarch_tile.role beside "consumer" warps 12 from 0 registers 144 {
     // CHECK: monarch_tile.await_out pending 0 complete
     monarch_tile.await_out pending 0 complete
-    // CHECK: monarch_tile.raise %[[S]][%{{.*}}] if %{{.*}} : <4>
-    monarch_tile.raise %s[%i] if %e : <4>
+    // CHECK: monarch_tile.raise %[[S]][%{{.*}}] parts 3 : <4>
+    monarch_tile.raise %s[%i] parts 3 : <4>
     // CHECK: monarch_tile.await_signal %[[S]][%{{.*}}] : <4>
     monarch_tile.await_signal %s[%i] : <4>
   }
