@@ -319,11 +319,12 @@ def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::
     (`release`). Registers move from the producer to the consumers. A role that
     sends rows to a cluster has no producer: it is cut into teams of warps that
     take turns, and each starts its own copies as soon as it has released a
-    stage; turns of the exchange are reserved and released. In a persistent kernel (`ring` in the schedule) single
-    threads beside the consumers also wait for other programs and count for
-    them: a wait or a count takes a way to the L2 cache and back, and consumers
-    only exchange signals with those threads. The launch plan learns which arguments need a
-    tensor map, and of which box.
+    stage; turns of the exchange are reserved and released. In a persistent
+    kernel (`ring` in the schedule) single threads beside the consumers also wait
+    for other programs, copy out and count for them: each takes a way to the L2
+    cache and back, and consumers only exchange signals with those threads. Its
+    query rows are loaded a turn ahead. The launch plan learns which arguments
+    need a tensor map, and of which box.
 
     Before:
 
@@ -364,8 +365,9 @@ def MonarchTileStageOutputs : Pass<"monarch-tile-stage-outputs", "::mlir::Module
     the products that would run next. The consumers of a specialised program
     put the rows of a tile into shared memory instead, each warp its own, and
     start a bulk copy of them; the place is free again when the copy has read
-    it, a turn of the loop later. Where a signal is raised after them, copies of
-    the turn before are complete when it is.
+    it, a turn of the loop later. Where a signal is raised after them, the role
+    that awaits it copies them out, and says by a signal of its own when the
+    place is free.
 
     Before:
 
