@@ -1,12 +1,14 @@
 //===- SelectSchedule.cpp - monarch-select-schedule -----------------------===//
 //
-// Target and shape to a schedule, by rule: the same input always gives the same
-// schedule, nothing is measured. Where a constant comes from a measurement,
-// docs/performance.md has it.
+// Target and shape to a schedule, by rule, and where several fit by what they
+// cost (ScheduleCost.h): the same input always gives the same schedule, nothing
+// is measured. Where a constant comes from a measurement, docs/performance.md
+// has it.
 //
 //===----------------------------------------------------------------------===//
 
 #include "PassDetail.h"
+#include "ScheduleCost.h"
 
 #include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/StringExtras.h"
@@ -34,8 +36,23 @@ struct Choice {
 struct Shape {
   Geometry geometry;
   int64_t headDim, valueDim;
+  int64_t heads; ///< of all batches
   Type element;
+
+  StepPair stepsOn(TargetAttr target) const {
+    return {heads, geometry.queryTiles() * geometry.b2(),
+            geometry.keyTiles() * geometry.b1(), target.getMultiprocessors()};
+  }
 };
+
+/// What a way costs and what it would apart, for a remark.
+std::string comparison(double clocks, double apart) {
+  auto thousands = [](double v) {
+    return std::to_string(static_cast<int64_t>(v / 1000 + 0.5));
+  };
+  return ", an estimated " + thousands(clocks) + "k clocks against " +
+         thousands(apart) + "k apart";
+}
 
 /// The host end: tiles are buffers in cache, 16 floats a vector.
 Choice chooseHost(Operation *step, const Shape &s) {
@@ -163,8 +180,8 @@ int64_t exchangeStages(const Shape &s, TargetAttr target) {
       3, (target.getSharedMemory() - 4096 - keys - queries) / stage);
 }
 
-/// How many programs share the R and L steps of a slab of 64 pairs, 1 when the
-/// steps are better apart. In a cluster the intermediates go from one
+/// How many programs can share the R and L steps of a slab of 64 pairs, 1 when
+/// none can. In a cluster the intermediates go from one
 /// multiprocessor to another and never to memory, but all of L's outputs stay
 /// in registers: 64 pairs of round16(b1) rows, in tiles of 16 rows a warp. 8
 /// members hold 16 rows a pair, 16 members 32.
@@ -180,7 +197,7 @@ int64_t clusterOf(const Shape &s, bool causal, TargetAttr target) {
 
 /// R of a cluster: one slab of 64 rows a program, beside L; two teams of warps
 /// take turns.
-Choice chooseExchangeR(const Shape &s, int64_t cluster) {
+Choice chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
   Choice c;
   c.kind = "wgmma";
   c.rows = 64;
@@ -189,8 +206,10 @@ Choice chooseExchangeR(const Shape &s, int64_t cluster) {
   c.stages = 2;
   c.chunk = 64;
   c.cluster = cluster;
-  c.why =
-      "rows go to the l_step through a cluster of " + std::to_string(cluster);
+  c.why = "rows go to the l_step through a cluster of " +
+          std::to_string(cluster) +
+          comparison(clocksOfClusters(s.stepsOn(target), cluster),
+                     clocksApart(s.stepsOn(target)));
   return c;
 }
 
@@ -214,7 +233,7 @@ Choice chooseExchangeL(const Shape &s, int64_t cluster, TargetAttr target) {
 struct Ring {
   int64_t ofR = 0, ofL = 0; ///< 0: none
   int64_t slots = 0;        ///< keys that the ring holds
-  bool pays = false;        ///< as far as a rule can tell
+  bool pays = false;        ///< by its cost
 
   /// Slots without which programs may wait for each other (ProgramRing.cpp).
   int64_t leastSlots() const;
@@ -259,8 +278,10 @@ Ring ringOf(const Shape &s, bool fixedKeys, TargetAttr target) {
   ring.ofR = std::min(keys, target.getMultiprocessors() - ring.ofL);
   if (ring.ofR < 1)
     return {};
-  // Few turns are spent filling and draining the ring.
-  ring.pays = keys >= 4 * ring.ofR;
+  // With fewer turns a slab nothing has been measured.
+  ring.pays =
+      keys >= 4 * ring.ofR && clocksOfRing(s.stepsOn(target), ring.ofR) <
+                                  clocksApart(s.stepsOn(target));
   ring.slots = ringBytes / ringSlotBytes(s) / ringColumns * ringColumns;
   return ring;
 }
@@ -272,7 +293,9 @@ Choice chooseRingR(const Shape &s, TargetAttr target, Ring ring) {
   c.slots = ring.slots;
   c.why = "rows go to the l_step through a ring in L2, " +
           std::to_string(ring.ofR) + " programs beside its " +
-          std::to_string(ring.ofL);
+          std::to_string(ring.ofL) +
+          comparison(clocksOfRing(s.stepsOn(target), ring.ofR),
+                     clocksApart(s.stepsOn(target)));
   return c;
 }
 
@@ -411,7 +434,13 @@ struct SelectSchedule
       if (request.kernel == "r_step" && request.part == "kind" &&
           request.value != "wgmma")
         most = 1;
-    int64_t cluster = most;
+    StepPair steps = s.stepsOn(target);
+    bool pays = most > 1 && clocksOfClusters(steps, most) < clocksApart(steps);
+    int64_t cluster = pays ? most : 1;
+    if (most > cluster && isa<RStepOp>(step))
+      step->emitRemark() << "no cluster of " << most
+                         << comparison(clocksOfClusters(steps, most),
+                                       clocksApart(steps));
     for (const Request &request : requests) {
       if (request.part != "cluster")
         continue;
@@ -491,6 +520,7 @@ struct SelectSchedule
     auto query = cast<RankedTensorType>(main->getOperand(0).getType());
     shape.element = query.getElementType();
     shape.headDim = shape.valueDim = query.getDimSize(3);
+    shape.heads = query.getDimSize(0) * query.getDimSize(2);
     TypeSwitch<Operation *>(main)
         .Case<RStepOp, DenseOp>([&](auto op) {
           if (op.getValue())
@@ -542,7 +572,7 @@ struct SelectSchedule
       c = isL ? chooseRingL(shape, *ring) : chooseRingR(shape, target, *ring);
     else if (cluster > 1)
       c = isL ? chooseExchangeL(shape, cluster, target)
-              : chooseExchangeR(shape, cluster);
+              : chooseExchangeR(shape, cluster, target);
     else if (kind == "wgmma")
       c = isL ? chooseWgmmaL(shape, hasFixedKeys(main))
               : chooseWgmma(shape, target);

@@ -154,8 +154,10 @@ def MonarchSelectSchedule : Pass<"monarch-select-schedule", "::mlir::ModuleOp"> 
   let summary = "Give every kernel its schedule, from target and shape";
   let description = [{
     Reads the module's `monarch.target` and the shape of each kernel's step and
-    sets `#monarch.schedule`. Deterministic; nothing is measured. A remark says
-    why. What the target does not support is an error that names the option.
+    sets `#monarch.schedule`. Deterministic; nothing is measured. Whether R and L
+    are apart, in clusters or beside a ring follows from an estimate of clocks
+    (docs/performance.md, "What a schedule costs"). A remark says why. What the
+    target does not support is an error that names the option.
 
     Parts that the module attribute `monarch.schedule_request` asks for
     (`monarchc --schedule=`) replace what the rules give, and are checked.
