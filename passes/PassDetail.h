@@ -39,6 +39,18 @@ inline bool isFactor(mlir::Value memory) {
   return mlir::cast<mlir::MemRefType>(memory.getType()).getRank() == 5;
 }
 
+/// Size of the even parts of at most `most` that `total` is cut into.
+inline int64_t evenPart(int64_t total, int64_t most) {
+  return ceilDiv(total, ceilDiv(total, most));
+}
+
+/// Slots of a ring without which its programs may wait for each other
+/// (ProgramRing.cpp has the argument): for a turn of all writers and three
+/// groups of the keys that a reader takes at a time.
+inline int64_t leastRingSlots(int64_t writers, int64_t group) {
+  return writers + 3 * group;
+}
+
 /// Memory of which `monarch_tile.settle` has placed the rows.
 inline bool isSettled(mlir::Value memory) {
   return memory.getDefiningOp<tile::SettleOp>() != nullptr;

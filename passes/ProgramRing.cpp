@@ -27,7 +27,7 @@ LogicalResult ProgramBuilder::buildRing(RStepOp r, LStepOp l) {
   int64_t writers = ofR.getRing(), readers = ofL.getRing(),
           slots = ofR.getSlots(), step = ofL.getColumns();
   int64_t teams = (ofR.getWarps() + 4) / ofL.getWarps();
-  int64_t least = writers + 3 * step;
+  int64_t least = leastRingSlots(writers, step);
   if (ofR.getKind() != "wgmma" || ofL.getKind() != "wgmma" || !readers ||
       ofL.getElement() != ofR.getElement() || ofL.getSlots() != slots ||
       ofL.getWarps() != 4 || r.getSoftmax() != "one_tile" ||

@@ -9,7 +9,9 @@
 #ifndef MONARCH_PASSES_SCHEDULECOST_H
 #define MONARCH_PASSES_SCHEDULECOST_H
 
-#include "llvm/Support/MathExtras.h"
+#include "monarch/Geometry/Geometry.h"
+
+#include <algorithm>
 
 namespace monarch {
 
@@ -28,24 +30,23 @@ inline double clocksApart(const StepPair &p) {
   return rows * 4900 / p.multiprocessors + 130000;
 }
 
-/// Clusters of `members` for 64 pairs each. A turn of a key a member takes 2,680
-/// clocks with 8 members and 3,100 with 16; of 132 multiprocessors 15 * 8 and
-/// 7 * 16 form clusters at once.
+/// Clusters of `members` for 64 pairs each. A turn of a key a member takes
+/// 2,680 clocks with 8 members and 3,100 with 16; of 132 multiprocessors 15 * 8
+/// and 7 * 16 form clusters at once.
 inline double clocksOfClusters(const StepPair &p, int64_t members) {
   int64_t reserved = members == 8 ? 12 : 20;
-  int64_t atOnce = std::max<int64_t>(
-      1, (p.multiprocessors - reserved) / members);
-  int64_t clusters = p.heads * llvm::divideCeil(p.pairs, 64);
-  return static_cast<double>(llvm::divideCeil(clusters, atOnce)) *
-         llvm::divideCeil(p.keys, members) * (members == 8 ? 2680 : 3100);
+  int64_t atOnce =
+      std::max<int64_t>(1, (p.multiprocessors - reserved) / members);
+  int64_t clusters = p.heads * ceilDiv(p.pairs, 64);
+  double turns = ceilDiv(clusters, atOnce) * ceilDiv(p.keys, members);
+  return turns * (members == 8 ? 2680 : 3100);
 }
 
 /// One kernel of `writers` and readers of a ring, for slabs of up to 192 pairs:
 /// 8,100 clocks a writer's turn, four turns to fill and to drain, and 27,000 to
 /// settle.
 inline double clocksOfRing(const StepPair &p, int64_t writers) {
-  double keys = static_cast<double>(p.heads) * llvm::divideCeil(p.pairs, 192) *
-                p.keys;
+  double keys = static_cast<double>(p.heads) * ceilDiv(p.pairs, 192) * p.keys;
   return (keys / writers + 4) * 8100 + 27000;
 }
 

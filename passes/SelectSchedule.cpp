@@ -235,7 +235,7 @@ struct Ring {
   int64_t slots = 0;        ///< keys that the ring holds
   bool pays = false;        ///< by its cost
 
-  /// Slots without which programs may wait for each other (ProgramRing.cpp).
+  /// In multiples of what L takes at a time.
   int64_t leastSlots() const;
 };
 
@@ -248,8 +248,7 @@ constexpr int64_t ringBytes = 32 << 20, mostRingBytes = 64 << 20;
 
 /// Pairs of a slab: a head's, in equal parts of at most R's rows.
 int64_t ringPairs(const Shape &s) {
-  int64_t pairs = s.geometry.queryTiles() * s.geometry.b2();
-  return ceilDiv(pairs, ceilDiv(pairs, ringRows));
+  return evenPart(s.geometry.queryTiles() * s.geometry.b2(), ringRows);
 }
 
 /// One key's rows, of all pairs of a slab.
@@ -258,7 +257,7 @@ int64_t ringSlotBytes(const Shape &s) {
 }
 
 int64_t Ring::leastSlots() const {
-  return roundUp(ofR, ringColumns) + 3 * ringColumns;
+  return roundUp(leastRingSlots(ofR, ringColumns), ringColumns);
 }
 
 /// Where a cluster has no registers for L's outputs, but a warpgroup has for

@@ -93,9 +93,8 @@ void Entry::chooseSlabs() {
       int64_t most = kernel.getSchedule()->getRows();
       // Alone, programs take whole tiles; a cluster sends no row that it can
       // save, so that even slabs are better.
-      slabPairs = kernel.getBeside()
-                      ? ceilDiv(slabPairs, ceilDiv(slabPairs, most))
-                      : std::min(slabPairs, most);
+      slabPairs = kernel.getBeside() ? evenPart(slabPairs, most)
+                                     : std::min(slabPairs, most);
     }
   });
 }
