@@ -460,13 +460,8 @@ SmallVector<Value> ThreadLowering::packRun(Value tile, int64_t row,
   return four;
 }
 
-/// Lanes that copy out: one for each run of a warp's 16 rows, or by a tensor
-/// map one for all, elected: of any others ptxas makes a loop over lanes, each
-/// turn of which waits for the copy before, 270 clocks on an H100.
+/// Lanes that copy out: one for each run of a warp's 16 rows.
 Value ThreadLowering::copiesOut() {
-  if (llvm::any_of(memories,
-                   [](auto &entry) { return bool(entry.second.exchanged); }))
-    return NVVM::ElectSyncOp::create(b, loc, b.getI1Type(), Value());
   return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
                                index(2));
 }
@@ -477,44 +472,62 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
     return op.emitOpError("expected a ring and an argument of the kernel");
   const Ring &ring = it->second;
   const Memory &memory = memories.find(op.getDest())->second;
-  auto role = op->getParentOfType<tile::RoleOp>();
+  if (memory.exchanged)
+    return copyOutSettled(op, ring, memory);
+  if (isProducer(op))
+    return op.emitOpError("expected settled rows for a producer");
+  // What the warp has written is visible to the copy engine.
+  fenceProxy();
+  NVVM::SyncWarpOp::create(b, loc, i32(-1));
+  auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
   OpBuilder::InsertionGuard guard(b);
-  int64_t share = 16;
-  Value number = warp;
-  if (role && role.getKind() == "producer") {
-    // What was staged, those who staged it have fenced.
-    share = ring.tile.getDimSize(0) / role.getTeams();
-    if (!memory.exchanged || role.getTeams() < 2 || share % 16)
-      return op.emitOpError(
-          "expected settled rows, and teams with 16 each or a "
-          "multiple");
-    number = mapping.lookup(role.getBody().getArgument(0));
-  } else {
-    // What the warp has written is visible to the copy engine.
-    fenceProxy();
-    NVVM::SyncWarpOp::create(b, loc, i32(-1));
-    auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
-    b.setInsertionPointToStart(branch.thenBlock());
-  }
+  b.setInsertionPointToStart(branch.thenBlock());
   int64_t bytes = rowBytes(ring.tile);
-  Value row = mul(number, index(share));
-  auto stagedAt = [&](Value row) {
-    return sharedPointer(add(ring.base, toI32(mul(row, index(bytes)))));
+  Value row = add(mul(warp, index(16)), mul(lane, index(8)));
+  Value from = sharedPointer(add(ring.base, toI32(mul(row, index(bytes)))));
+  Rows rows = rowsAt(op, memory, row);
+  Place place = placeOf(rows, 0);
+  auto copy = [&] {
+    NVVM::CpAsyncBulkSharedCTAToGlobalOp::create(
+        b, loc, place.pointer, from, i32(8 * bytes), evictPolicy(op.getEvict()),
+        Value());
   };
-  if (memory.exchanged) { // boxes: every fourth chunk of 16, one row of each
-    int64_t rows = ring.tile.getDimSize(0);
-    auto known = op.getLimit() ? getConstantIntValue(op.getLimit())
-                               : std::optional<int64_t>(rows);
-    if (!known ||
-        memory.type.getDimSize(2) < roundUp(std::min(*known, rows), 16))
-      return op.emitOpError("expected a constant limit, and room for its rows, "
-                            "16 by 16, in ")
-             << memory.type;
-    Value most = index(share);
-    if (*known <= rows - 16) // some have none
-      most = arith::MinSIOp::create(
-          b, loc, most, arith::SubIOp::create(b, loc, index(*known), row));
-    auto sixteens = scf::ForOp::create(b, loc, index(0), most, index(16));
+  if (place.valid) {
+    auto inside = scf::IfOp::create(b, loc, place.valid, false);
+    OpBuilder::InsertionGuard innerGuard(b);
+    b.setInsertionPointToStart(inside.thenBlock());
+    copy();
+  } else {
+    copy();
+  }
+  NVVM::CpAsyncBulkCommitGroupOp::create(b, loc);
+  return success();
+}
+
+/// A team's share of rows, 16 by 16: boxes of every fourth chunk of 16, one row
+/// of each. Those who staged them have fenced.
+LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
+                                             const Ring &ring,
+                                             const Memory &memory) {
+  auto role = op->getParentOfType<tile::RoleOp>();
+  int64_t rows = ring.tile.getDimSize(0), bytes = rowBytes(ring.tile);
+  int64_t teams = role ? role.getTeams() : 1, share = rows / teams;
+  if (!isProducer(op) || teams < 2 || share % 16 || share * teams != rows)
+    return op.emitOpError("expected a producer's teams for settled rows, with "
+                          "16 each or a multiple");
+  auto limit = op.getLimit() ? getConstantIntValue(op.getLimit())
+                             : std::optional<int64_t>(rows);
+  if (!limit || memory.type.getDimSize(2) < roundUp(std::min(*limit, rows), 16))
+    return op.emitOpError("expected a constant limit, and room for its rows, "
+                          "16 by 16, in ")
+           << memory.type;
+  Value row = mul(mapping.lookup(role.getBody().getArgument(0)), index(share));
+  Value most = index(share);
+  if (*limit <= rows - 16) // some teams have fewer
+    most = arith::MinSIOp::create(
+        b, loc, most, arith::SubIOp::create(b, loc, index(*limit), row));
+  auto sixteens = scf::ForOp::create(b, loc, index(0), most, index(16));
+  {
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(sixteens.getBody());
     row = add(row, sixteens.getInductionVar());
@@ -530,28 +543,12 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
       // As settledPair places the row 4 * four after the first.
       Value ofFour = arith::XOrIOp::create(b, loc, first,
                                            index((four & 1) ^ (four >> 1) * 3));
+      Value staged = mul(add(row, index(4 * four)), index(bytes));
       NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(
           b, loc, tensorMaps.lookup(op.getDest()),
-          stagedAt(add(row, index(4 * four))),
+          sharedPointer(add(ring.base, toI32(staged))),
           ValueRange{i32(0), toI32(at[3]), toI32(ofFour), i32(0), toI32(piece)},
           evictPolicy(op.getEvict()), NVVM::TMAStoreMode::TILE, Value());
-    }
-  } else {
-    row = add(row, mul(lane, index(8)));
-    Rows rows = rowsAt(op, memory, row);
-    Place place = placeOf(rows, 0);
-    auto copy = [&] {
-      NVVM::CpAsyncBulkSharedCTAToGlobalOp::create(
-          b, loc, place.pointer, stagedAt(row), i32(8 * bytes),
-          evictPolicy(op.getEvict()), Value());
-    };
-    if (place.valid) {
-      auto inside = scf::IfOp::create(b, loc, place.valid, false);
-      OpBuilder::InsertionGuard innerGuard(b);
-      b.setInsertionPointToStart(inside.thenBlock());
-      copy();
-    } else {
-      copy();
     }
   }
   NVVM::CpAsyncBulkCommitGroupOp::create(b, loc);

@@ -336,6 +336,8 @@ private:
                             NVVM::BarrierReductionAttr(), Value());
   }
   LogicalResult lowerCopyOut(tile::CopyOutOp op);
+  LogicalResult copyOutSettled(tile::CopyOutOp op, const Ring &ring,
+                               const Memory &memory);
   void lowerAwaitOut(tile::AwaitOutOp op);
   /// The L2 policy of a copy, null for the normal one.
   Value evictPolicy(StringRef evict);

@@ -235,6 +235,8 @@ LogicalResult ThreadLowering::lowerLoad(tile::LoadOp op) {
   const Memory &memory = memories.find(op.getSource())->second;
   if (kindOf(op.getResult()) == "swizzled")
     return loadSwizzled(op);
+  if (op.getInto())
+    return op.emitOpError("expected layout swizzled for into");
   if (kindOf(op.getResult()) != "lhs")
     return op.emitOpError("expected a layout of registers that loads fill "
                           "(lhs), or a ring from monarch-tile-pipeline");

@@ -69,7 +69,11 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
   bool hasRoles = !op.getBody().front().getOps<tile::RoleOp>().empty();
   if (producer && !hasRoles) {
     Value isFirst;
-    if (teams > 1 && op.getLanes() == 1) // else ptxas sees that it is one
+    // Of a thread that ptxas does not know to be one alone, as by its constant
+    // number, it makes a loop over lanes around every copy, each turn of which
+    // waits for the copy before, 270 clocks on an H100. What is elected, it
+    // knows.
+    if (teams > 1 && op.getLanes() == 1)
       isFirst = NVVM::ElectSyncOp::create(b, loc, b.getI1Type(), Value());
     else
       isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, thread,

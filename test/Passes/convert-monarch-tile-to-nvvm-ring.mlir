@@ -139,6 +139,56 @@ func.func @all(%counts: memref<4xi32, strided<[32]>>, %n: index)
 
 // -----
 
+#rows = affine_map<(d0, d1) -> (0, d0, 0, d1, 0)>
+#query = #monarch_tile.layout<swizzled, warps = 12>
+
+// Parts of a role have turns of their own: a warpgroup's 4 warps raise them, or
+// one of a producer's teams. Rows for a later turn are only started.
+// CHECK-LABEL: llvm.func @parts
+func.func @parts(%q: memref<?x4x4x192x2x64xbf16, strided<[?, ?, ?, ?, ?, 1]>>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  %c0 = arith.constant 0 : index
+  scf.forall (%p) in (4) {
+    // CHECK-COUNT-6: nvvm.mbarrier.init %{{.*}}, %c4_i32
+    %staged = monarch_tile.alloc_signal : <6>
+    // CHECK-COUNT-6: nvvm.mbarrier.init %{{.*}}, %c1_i32
+    %taken = monarch_tile.alloc_signal : <6>
+    monarch_tile.role "producer" warps 4 from 12 registers 0 {
+      monarch_tile.role "producer" warps 1 from 0 registers 0 teams 3 {
+      ^bb0(%its: index):
+        // CHECK: %[[TURN:.+]] = arith.muli %{{.*}}, %c3
+        // CHECK-NEXT: arith.addi %[[TURN]], %{{.*}}
+        monarch_tile.raise %taken[%n] parts 3 : <6>
+      }
+    }
+    monarch_tile.role "consumer" warps 12 from 0 registers 0 {
+      // CHECK: nvvm.cp.async.wait.group 0
+      %rows = monarch_tile.load %q[%c0] {in_bounds = array<i1: true, true, true, true, true>, map = #rows} : memref<?x4x4x192x2x64xbf16, strided<[?, ?, ?, ?, ?, 1]>> -> tensor<192x64xbf16, #query>
+      // All have read what is there; then it is overwritten.
+      // CHECK: nvvm.barrier
+      // CHECK: nvvm.cp.async.shared.global
+      // CHECK: nvvm.cp.async.commit.group
+      // CHECK-NOT: nvvm.cp.async.wait.group
+      %next = monarch_tile.load %q[%n] into %rows : tensor<192x64xbf16, #query> {in_bounds = array<i1: true, true, true, true, true>, map = #rows} : memref<?x4x4x192x2x64xbf16, strided<[?, ?, ?, ?, ?, 1]>> -> tensor<192x64xbf16, #query>
+      // CHECK: %[[PART:.+]] = arith.divui %{{.*}}, %c4
+      // CHECK: nvvm.mbarrier.try_wait.parity
+      monarch_tile.await_signal %taken[%n] parts 3 : <6>
+      // What the warp has staged is visible to the copy engine.
+      // CHECK: nvvm.fence.proxy
+      // CHECK: nvvm.bar.warp.sync
+      // CHECK: nvvm.mbarrier.arrive
+      monarch_tile.raise %staged[%n] parts 3 : <6>
+      // CHECK: nvvm.cp.async.wait.group 0
+      // CHECK-NEXT: nvvm.fence.proxy
+      // CHECK: nvvm.barrier {{.*}}number_of_threads
+      monarch_tile.wait 0
+    }
+  }
+  return
+}
+
+// -----
+
 // Lanes share copies, and would count more than once.
 func.func @lanes(%counts: memref<4xi32, strided<[32]>>)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {

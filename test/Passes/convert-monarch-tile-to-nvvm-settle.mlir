@@ -41,18 +41,25 @@ func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %into: memref<?x4x64x8x256xb
     %number, %near, %nearInto = monarch_tile.settle %p, %ring, %into, %scratch programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
     %writes = arith.cmpi slt, %number, %c3 : index
     scf.if %writes {
-      monarch_tile.role "consumer" warps 4 from 0 registers 0 {
-        %stage = monarch_tile.alloc_ring : <1, tensor<64x256xbf16, #staged>>
-        // One lane starts four boxes of 4 rows; a bit says which of 4 chunks is
-        // first.
+      %stage = monarch_tile.alloc_ring : <1, tensor<64x256xbf16, #staged>>
+      monarch_tile.role "producer" warps 4 from 4 registers 0 {
+        // A warp for each of two shares, of which one thread is elected.
         // CHECK: nvvm.elect.sync
-        // CHECK: llvm.load %{{.*}} : !llvm.ptr<3> -> i8
-        // CHECK-COUNT-2: arith.xori
-        // CHECK: nvvm.cp.async.bulk.tensor.global.shared.cta %{{.*}}, %{{.*}}, box[%c0_i32{{.*}}, %{{.*}}, %{{.*}}, %c0_i32{{.*}}, %{{.*}}]
-        // CHECK-COUNT-3: nvvm.cp.async.bulk.tensor.global.shared.cta
-        monarch_tile.copy_out %stage to %nearInto[%n] {in_bounds = array<i1: true, true, true, true>, map = #out} : <1, tensor<64x256xbf16, #staged>> -> memref<?x4x64x8x256xbf16>
-        // CHECK: nvvm.cp.async.bulk.wait_group 0
-        monarch_tile.await_out pending 0 complete
+        monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+        ^bb0(%its: index):
+          // 16 rows at a time, four boxes of 4; a bit says which of 4 chunks is
+          // first.
+          // CHECK: scf.for %{{.*}} = %c0{{.*}} to %c32{{.*}} step %c16
+          // CHECK: llvm.load %{{.*}} : !llvm.ptr<3> -> i8
+          // CHECK-COUNT-2: arith.xori
+          // CHECK: nvvm.cp.async.bulk.tensor.global.shared.cta %{{.*}}, %{{.*}}, box[%c0_i32{{.*}}, %{{.*}}, %{{.*}}, %c0_i32{{.*}}, %{{.*}}]
+          // CHECK-COUNT-3: nvvm.cp.async.bulk.tensor.global.shared.cta
+          // CHECK: nvvm.cp.async.bulk.commit.group
+          monarch_tile.copy_out %stage to %nearInto[%n] {in_bounds = array<i1: true, true, true, true>, map = #out} : <1, tensor<64x256xbf16, #staged>> -> memref<?x4x64x8x256xbf16>
+          // CHECK-NEXT: nvvm.cp.async.bulk.wait_group 0
+          // CHECK-NOT: nvvm.bar.warp.sync
+          monarch_tile.await_out pending 0 complete
+        }
       }
     } else {
       %tiles = monarch_tile.alloc_ring : <2, tensor<32x256xbf16, #rows>>
