@@ -203,6 +203,8 @@ LogicalResult LoadOp::verify() {
   if (getInto() && getInto().getType() != getType())
     return emitOpError() << "expected into " << getType() << ", got "
                          << getInto().getType();
+  if (getInto() && getInterleave())
+    return emitOpError("expected rows as they lie in memory for into");
   return verifyMove(*this, cast<MemRefType>(getSource().getType()),
                     cast<RankedTensorType>(getResult().getType()), 0);
 }
@@ -224,6 +226,8 @@ void LoadOp::getEffects(
     SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
         &effects) {
   effects.emplace_back(MemoryEffects::Read::get(), &getSourceMutable());
+  if (getInto()) // the place of a tile
+    effects.emplace_back(MemoryEffects::Write::get());
 }
 void StoreOp::getEffects(
     SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
@@ -338,6 +342,11 @@ LogicalResult RoleOp::verify() {
     return emitOpError() << "expected warps in 0..31, got "
                          << (teams == 1 ? "" : Twine(teams) + " x ") << warps
                          << " from " << first;
+  auto outer = (*this)->getParentOfType<RoleOp>();
+  if (outer && first + teams * warps > static_cast<int64_t>(outer.getWarps()))
+    return emitOpError() << "expected warps among the " << outer.getWarps()
+                         << " of the role around it, got " << teams << " x "
+                         << warps << " from " << first;
   int64_t lanes = getLanes();
   if (lanes < 1 || lanes > 32 ||
       (lanes > 1 && (getKind() != "producer" || warps != 1)))
@@ -447,13 +456,18 @@ LogicalResult StageOp::verify() {
 template <typename Op> static LogicalResult verifyParts(Op op) {
   auto role = op->template getParentOfType<RoleOp>();
   int64_t parts = op.getParts(), groups = 1;
-  if (role)
-    groups = role.getKind() == "producer" ? role.getTeams()
-                                          : int64_t(role.getWarps()) / 4;
-  if (parts != 1 && parts != groups)
+  if (role && role.getKind() == "producer")
+    groups = role.getTeams();
+  else if (role && role.getWarps() % 4 == 0)
+    groups = role.getWarps() / 4;
+  if (parts != 1 && (parts < 1 || parts != groups))
     return op.emitOpError()
            << "expected parts 1 or " << groups
            << ", as the role has teams or warpgroups, got " << parts;
+  int64_t stages = cast<SignalType>(op.getSignal().getType()).getStages();
+  if (stages % parts)
+    return op.emitOpError() << "expected stages in multiples of " << parts
+                            << " parts, got " << stages;
   return success();
 }
 LogicalResult RaiseOp::verify() { return verifyParts(*this); }

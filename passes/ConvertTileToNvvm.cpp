@@ -638,8 +638,6 @@ LogicalResult ThreadLowering::run() {
   kernel->setAttr("monarch.shared_bytes", b.getI64IntegerAttr(sharedBytes));
   int64_t programs = 1;
   from.walk([&](scf::ForallOp forall) {
-    if (isProducer(forall))
-      return;
     for (OpFoldResult bound : ArrayRef(forall.getMixedUpperBound())
                                   .drop_front(slabDimensions(forall)))
       programs *= getConstantIntValue(bound).value_or(1);

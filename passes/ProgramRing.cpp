@@ -7,6 +7,9 @@
 using namespace mlir;
 using namespace monarch;
 
+/// Warpgroups of a reader, a pair each.
+constexpr int64_t ringTeams = 4;
+
 /// Some programs take the R step of every slab, the others the L step. Rows go
 /// through a ring in memory that the L2 cache holds, as an intermediate of
 /// `slots` keys. Keys, a slab's (k, c) in whole tiles of the readers, are
@@ -15,7 +18,7 @@ using namespace monarch;
 /// Programs and rows are settled first, so that rows are in the half of the L2
 /// cache that reads them (monarch_tile.settle).
 /// Counters say for each group of keys, a tile of the readers, how many have
-/// been written, and how many programs of readers have read it.
+/// been written, and how many teams of readers have read it.
 ///
 /// None waits forever. Stuck writers have all counted the keys of the turn
 /// before; of the one whose key is lowest the group `slots` before is unread,
@@ -26,16 +29,15 @@ LogicalResult ProgramBuilder::buildRing(RStepOp r, LStepOp l) {
   ScheduleAttr ofR = *op.getSchedule(), ofL = *op.getBeside();
   int64_t writers = ofR.getRing(), readers = ofL.getRing(),
           slots = ofR.getSlots(), step = ofL.getColumns();
-  int64_t teams = (ofR.getWarps() + 4) / ofL.getWarps();
   int64_t least = leastRingSlots(writers, step);
   if (ofR.getKind() != "wgmma" || ofL.getKind() != "wgmma" || !readers ||
       ofL.getElement() != ofR.getElement() || ofL.getSlots() != slots ||
       ofL.getWarps() != 4 || r.getSoftmax() != "one_tile" ||
       g.b2() > ofR.getColumns() || g.b1() > ofL.getRows() || r.getState() ||
       r.getKeyMask() || causal || keyFrames || slabPairs > ofR.getRows() ||
-      slabPairs > readers * teams ||
-      readers * teams > roundUp(slabPairs, pairGroup(ofR)) || teams != 4 ||
-      slots % step || step % 8 || slots < least)
+      slabPairs > readers * ringTeams ||
+      readers * ringTeams > roundUp(slabPairs, pairGroup(ofR)) ||
+      ofR.getWarps() != 12 || slots % step || step % 8 || slots < least)
     return op.emitOpError("expected schedules of one ring and element, wgmma, "
                           "with whole rows of R and L, a slab's ")
            << slabPairs << " pairs for the 4 teams of L's " << readers
@@ -73,10 +75,10 @@ LogicalResult ProgramBuilder::buildRing(RStepOp r, LStepOp l) {
   setProblem(l);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.elseBlock());
-  Block &body = role(ofL, teams, /*beside=*/true).getBody().front();
+  Block &body = role(ofL, ringTeams, /*beside=*/true).getBody().front();
   Value team = body.addArgument(b.getIndexType(), loc);
   buildRingReader(
-      l, apply(map(2, {(d(0) - writers) * teams + d(1)}), {program, team}));
+      l, apply(map(2, {(d(0) - writers) * ringTeams + d(1)}), {program, team}));
   return success();
 }
 
@@ -184,7 +186,7 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
   RingPlace at = ringPlace(now.number);
   tile::AwaitCountOp::create(
       b, loc, args.lookup("counters"), at.empty,
-      arith::MulIOp::create(b, loc, at.uses, index(readers)));
+      arith::MulIOp::create(b, loc, at.uses, index(readers * ringTeams)));
   OneTile scores = softmaxOneTile(x, /*entropy=*/true);
   Value bias = biasOfTurn(scores, now.exists);
   Value limit;

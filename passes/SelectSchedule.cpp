@@ -436,13 +436,11 @@ struct SelectSchedule
     StepPair steps = s.stepsOn(target);
     bool pays = most > 1 && clocksOfClusters(steps, most) < clocksApart(steps);
     int64_t cluster = pays ? most : 1;
-    if (most > cluster && isa<RStepOp>(step))
-      step->emitRemark() << "no cluster of " << most
-                         << comparison(clocksOfClusters(steps, most),
-                                       clocksApart(steps));
+    bool asked = false;
     for (const Request &request : requests) {
       if (request.part != "cluster")
         continue;
+      asked = true;
       bool known = !request.value.getAsInteger(10, cluster);
       if (request.kernel != "r_step" || !known ||
           (cluster != 1 && cluster != most && !(most == 8 && cluster == 16))) {
@@ -455,6 +453,10 @@ struct SelectSchedule
         return 0;
       }
     }
+    if (most > cluster && !asked && isa<RStepOp>(step))
+      step->emitRemark() << "no cluster of " << most
+                         << comparison(clocksOfClusters(steps, most),
+                                       clocksApart(steps));
     return cluster;
   }
 
@@ -487,8 +489,16 @@ struct SelectSchedule
           "schedule: expected r_step.ring=0; a ring is for targets with wgmma, "
           "b1 of 33 to 64, b2 of at most 80, more than 128 pairs a head, "
           "head_dim 128, known frames and no causal_frames");
-    if (!programs && !slots && !ring.pays)
+    if (!programs && !slots && !ring.pays) {
+      if (ring.ofR && isa<RStepOp>(step))
+        step->emitRemark() << "no ring of " << ring.ofR << " and " << ring.ofL
+                           << " programs, which wants 4 turns a slab and to "
+                              "take less"
+                           << comparison(
+                                  clocksOfRing(s.stepsOn(target), ring.ofR),
+                                  clocksApart(s.stepsOn(target)));
       return Ring();
+    }
     if (programs && *programs > ring.ofR)
       return step->emitOpError("schedule: expected r_step.ring up to ")
              << ring.ofR << ", beside " << ring.ofL

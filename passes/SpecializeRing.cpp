@@ -38,7 +38,7 @@ LogicalResult WarpSpecializer::loadAhead(scf::ForOp &loop) {
   auto load =
       branch ? branch.thenYield().getOperand(0).getDefiningOp<tile::LoadOp>()
              : tile::LoadOp();
-  if (!load || branch->getParentOp() != loop)
+  if (!load || branch->getParentOp() != loop || branch.getNumResults() != 1)
     return loop.emitError(
         "expected a loop that carries the rows which a branch "
         "loads");
@@ -116,13 +116,9 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
       copy(i, load, turn, Value(), consumer, mapping);
   });
   messenger(1, loop, consumer, [&](Value turn, IRMapping &mapping) {
-    // Each of a program's teams counts for itself.
-    Value least = remake(b, wait.getLeast(), consumer, mapping);
-    Value teams = arith::ConstantIndexOp::create(b, loc, readers.getTeams());
-    least = arith::MulIOp::create(b, loc, least, teams);
     tile::AwaitCountOp::create(b, loc, wait.getCounters(),
                                remake(b, wait.getIndex(), consumer, mapping),
-                               least);
+                               remake(b, wait.getLeast(), consumer, mapping));
     tile::RaiseOp::create(b, loc, free, turn);
   });
   messenger(2, loop, consumer, [&](Value turn, IRMapping &mapping) {

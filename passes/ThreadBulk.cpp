@@ -291,7 +291,7 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   // What threads have read, not products, the copy engine may write only after
   // a fence in each of them: without it a copy overtook loads that waited
   // behind other warps' products for the shared memory. PTX ISA, "Async proxy".
-  if (isReadByThreads(ring.tile) && !isProducer(op)) {
+  if (isReadByThreads(ring.tile)) {
     fenceProxy();
     arrive(barrier);
     return success();
@@ -326,7 +326,7 @@ LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
                           "as its threads copy together");
   Value base;
   if (op.getInto()) {
-    base = at(op.getInto(), 0);
+    base = all(op.getInto()).front();
   } else {
     sharedBytes = roundUp(sharedBytes, 1024);
     base = add(sharedBase, i32(sharedBytes));
@@ -341,9 +341,7 @@ LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
     copyRows(op, base);
   registers[op.getResult()] = {base};
   if (op.getInto())
-    return op.getInterleave()
-               ? op.emitOpError("expected rows as they lie in memory for into")
-               : success();
+    return success();
   if (!op.getInterleave())
     NVVM::CpAsyncWaitGroupOp::create(b, loc, 0);
   fenceProxy();
@@ -512,7 +510,8 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
   auto role = op->getParentOfType<tile::RoleOp>();
   int64_t rows = ring.tile.getDimSize(0), bytes = rowBytes(ring.tile);
   int64_t teams = role ? role.getTeams() : 1, share = rows / teams;
-  if (!isProducer(op) || teams < 2 || share % 16 || share * teams != rows)
+  if (!isProducer(op) || lanesOf(op) > 1 || teams < 2 || share % 16 ||
+      share * teams != rows)
     return op.emitOpError("expected a producer's teams for settled rows, with "
                           "16 each or a multiple");
   auto limit = op.getLimit() ? getConstantIntValue(op.getLimit())

@@ -73,7 +73,7 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
     // number, it makes a loop over lanes around every copy, each turn of which
     // waits for the copy before, 270 clocks on an H100. What is elected, it
     // knows.
-    if (teams > 1 && op.getLanes() == 1)
+    if (teams > 1 && op.getWarps() == 1 && op.getLanes() == 1)
       isFirst = NVVM::ElectSyncOp::create(b, loc, b.getI1Type(), Value());
     else
       isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, thread,

@@ -31,14 +31,20 @@ struct TileStageOutputs
     return columns == dest.getShape().back();
   }
 
-  /// Where another role awaits what `raise` says, in a loop over the same
-  /// turns.
+  /// Where a producer's teams await what `raise` says, each its part's turns.
   static tile::AwaitSignalOp awaited(tile::RaiseOp raise) {
-    for (Operation *user : raise.getSignal().getUsers())
-      if (auto await = dyn_cast<tile::AwaitSignalOp>(user))
-        if (isa<scf::ForOp>(await->getParentOp()) &&
-            isa<scf::ForOp>(raise->getParentOp()))
-          return await;
+    if (!raise.getSignal().getDefiningOp<tile::AllocSignalOp>() ||
+        !isa<scf::ForOp>(raise->getParentOp()))
+      return {};
+    for (Operation *user : raise.getSignal().getUsers()) {
+      auto await = dyn_cast<tile::AwaitSignalOp>(user);
+      auto role = user->getParentOfType<tile::RoleOp>();
+      if (await && role && role.getKind() == "producer" &&
+          isa<scf::ForOp>(await->getParentOp()) &&
+          await.getParts() == raise.getParts() &&
+          await.getParts() == role.getTeams())
+        return await;
+    }
     return {};
   }
 
@@ -93,8 +99,8 @@ struct TileStageOutputs
       raise = op;
     tile::AwaitSignalOp beside = raise ? awaited(raise) : tile::AwaitSignalOp();
     if (raise && (!beside || outputs.size() > 1))
-      return raise.emitOpError("expected rows of one memory, and a role that "
-                               "awaits the signal in a loop and copies them");
+      return raise.emitOpError("expected rows of one memory, and a producer "
+                               "whose teams await the signal in a loop");
     for (auto &[where, stores] : outputs) {
       tile::StoreOp first = stores.front(), last = stores.back();
       Location loc = first.getLoc();

@@ -73,10 +73,10 @@
 // RING: scf.if {{.*}} -> (tensor<192x128xbf16>) {
 // RING-NEXT: affine.apply
 // RING-NEXT: monarch_tile.load
-// A place is free when all 47 readers have read what was there before.
+// A place is free when 47 readers' four teams have read what was there before.
 // RING: %[[SLOT:.+]] = arith.remui %[[N]], %c224
 // RING: %[[USES:.+]] = arith.divui %[[N]], %c224
-// RING: %[[LEAST:.+]] = arith.muli %[[USES]], %c47
+// RING: %[[LEAST:.+]] = arith.muli %[[USES]], %c188
 // RING: monarch_tile.await_count %[[COUNTS:.+]][%{{.*}}] least %[[LEAST]] : memref<14xi32, strided<[32]>>
 // RING: monarch_tile.store {{.*}}[%c0, %c0, %[[SLOT]]]
 // RING-COUNT-4: monarch_tile.store {{.*}}, %[[INTO]][%[[SLOT]]] limit %c187

@@ -105,7 +105,7 @@ func.func @unheard(%y: memref<?x8x9x8x64xbf16>, %v: tensor<192x64xf32, #wide>, %
     monarch_tile.role "consumer" warps 12 from 0 registers 0 {
       scf.for %k = %c0 to %n step %c1 {
         monarch_tile.store %v, %y[%i, %k] interleave {in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<192x64xf32, #wide>, memref<?x8x9x8x64xbf16>
-        // expected-error @below {{expected rows of one memory, and a role that awaits the signal in a loop and copies them}}
+        // expected-error @below {{expected rows of one memory, and a producer whose teams await the signal in a loop}}
         monarch_tile.raise %staged[%k] parts 3 : <6>
       }
     }

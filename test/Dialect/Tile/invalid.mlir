@@ -145,6 +145,29 @@ func.func @parts(%i: index) {
 
 // -----
 
+func.func @stages(%i: index) {
+  monarch_tile.role "consumer" warps 12 from 0 registers 24 {
+    %s = monarch_tile.alloc_signal : <4>
+    // expected-error @below {{expected stages in multiples of 3 parts, got 4}}
+    monarch_tile.raise %s[%i] parts 3 : <4>
+  }
+  return
+}
+
+// -----
+
+func.func @inside() {
+  monarch_tile.role "producer" warps 4 from 12 registers 24 {
+    // expected-error @below {{expected warps among the 4 of the role around it, got 3 x 1 from 2}}
+    monarch_tile.role "producer" warps 1 from 2 registers 0 teams 3 {
+    ^bb0(%its: index):
+    }
+  }
+  return
+}
+
+// -----
+
 func.func @into(%m: memref<?x64xbf16>, %t: tensor<16x64xbf16>, %i: index) {
   // expected-error @below {{expected into 'tensor<32x64xbf16>', got 'tensor<16x64xbf16>'}}
   %a = monarch_tile.load %m[%i] into %t : tensor<16x64xbf16> {in_bounds = array<i1: true>, map = affine_map<(d0, d1) -> (d0 + d1)>} : memref<?x64xbf16> -> tensor<32x64xbf16>

@@ -145,8 +145,9 @@ func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index) {
   monarch_tile.role beside "consumer" warps 12 from 0 registers 144 {
     // CHECK: monarch_tile.await_out pending 0 complete
     monarch_tile.await_out pending 0 complete
-    // CHECK: monarch_tile.raise %[[S]][%{{.*}}] parts 3 : <4>
-    monarch_tile.raise %s[%i] parts 3 : <4>
+    // CHECK: monarch_tile.raise %{{.*}}[%{{.*}}] parts 3 : <6>
+    %p = monarch_tile.alloc_signal : <6>
+    monarch_tile.raise %p[%i] parts 3 : <6>
     // CHECK: monarch_tile.await_signal %[[S]][%{{.*}}] : <4>
     monarch_tile.await_signal %s[%i] : <4>
   }
