@@ -42,11 +42,14 @@ inline double clocksOfClusters(const StepPair &p, int64_t members) {
   return turns * (members == 8 ? 2680 : 3100);
 }
 
-/// One kernel of `writers` and readers of a ring, for slabs of up to 192 pairs:
-/// 8,100 clocks a writer's turn, four turns to fill and to drain, and 27,000 to
-/// settle.
+/// Pairs of a ring's slab at most: R's rows.
+constexpr int64_t ringRows = 192;
+
+/// One kernel of `writers` and readers of a ring: 8,100 clocks a writer's turn,
+/// four turns to fill and to drain, and 27,000 to settle.
 inline double clocksOfRing(const StepPair &p, int64_t writers) {
-  double keys = static_cast<double>(p.heads) * ceilDiv(p.pairs, 192) * p.keys;
+  double keys =
+      static_cast<double>(p.heads) * ceilDiv(p.pairs, ringRows) * p.keys;
   return (keys / writers + 4) * 8100 + 27000;
 }
 

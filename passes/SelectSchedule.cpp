@@ -46,12 +46,12 @@ struct Shape {
 };
 
 /// What a way costs and what it would apart, for a remark.
-std::string comparison(double clocks, double apart) {
+std::string comparison(double clocks, const StepPair &steps) {
   auto thousands = [](double v) {
     return std::to_string(static_cast<int64_t>(v / 1000 + 0.5));
   };
   return ", an estimated " + thousands(clocks) + "k clocks against " +
-         thousands(apart) + "k apart";
+         thousands(clocksApart(steps)) + "k apart";
 }
 
 /// The host end: tiles are buffers in cache, 16 floats a vector.
@@ -198,6 +198,7 @@ int64_t clusterOf(const Shape &s, bool causal, TargetAttr target) {
 /// R of a cluster: one slab of 64 rows a program, beside L; two teams of warps
 /// take turns.
 Choice chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
+  StepPair steps = s.stepsOn(target);
   Choice c;
   c.kind = "wgmma";
   c.rows = 64;
@@ -208,8 +209,7 @@ Choice chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
   c.cluster = cluster;
   c.why = "rows go to the l_step through a cluster of " +
           std::to_string(cluster) +
-          comparison(clocksOfClusters(s.stepsOn(target), cluster),
-                     clocksApart(s.stepsOn(target)));
+          comparison(clocksOfClusters(steps, cluster), steps);
   return c;
 }
 
@@ -235,11 +235,10 @@ struct Ring {
   int64_t slots = 0;        ///< keys that the ring holds
   bool pays = false;        ///< by its cost
 
-  /// In multiples of what L takes at a time.
+  /// The least that may be, rounded up to tiles of L's.
   int64_t leastSlots() const;
 };
 
-constexpr int64_t ringRows = 192;   ///< pairs of a slab at most, R's rows
 constexpr int64_t ringTeams = 4;    ///< warpgroups of an L program, a pair each
 constexpr int64_t ringColumns = 32; ///< keys that L takes at a time
 /// Bytes of a ring: more are evicted from a Hopper's L2 cache before they are
@@ -278,23 +277,23 @@ Ring ringOf(const Shape &s, bool fixedKeys, TargetAttr target) {
   if (ring.ofR < 1)
     return {};
   // With fewer turns a slab nothing has been measured.
-  ring.pays =
-      keys >= 4 * ring.ofR && clocksOfRing(s.stepsOn(target), ring.ofR) <
-                                  clocksApart(s.stepsOn(target));
+  StepPair steps = s.stepsOn(target);
+  ring.pays = keys >= 4 * ring.ofR &&
+              clocksOfRing(steps, ring.ofR) < clocksApart(steps);
   ring.slots = ringBytes / ringSlotBytes(s) / ringColumns * ringColumns;
   return ring;
 }
 
 /// R of a persistent kernel: as alone, for programs that stay.
 Choice chooseRingR(const Shape &s, TargetAttr target, Ring ring) {
+  StepPair steps = s.stepsOn(target);
   Choice c = chooseWgmma(s, target);
   c.ring = ring.ofR;
   c.slots = ring.slots;
   c.why = "rows go to the l_step through a ring in L2, " +
           std::to_string(ring.ofR) + " programs beside its " +
           std::to_string(ring.ofL) +
-          comparison(clocksOfRing(s.stepsOn(target), ring.ofR),
-                     clocksApart(s.stepsOn(target)));
+          comparison(clocksOfRing(steps, ring.ofR), steps);
   return c;
 }
 
@@ -455,8 +454,7 @@ struct SelectSchedule
     }
     if (most > cluster && !asked && isa<RStepOp>(step))
       step->emitRemark() << "no cluster of " << most
-                         << comparison(clocksOfClusters(steps, most),
-                                       clocksApart(steps));
+                         << comparison(clocksOfClusters(steps, most), steps);
     return cluster;
   }
 
@@ -490,13 +488,12 @@ struct SelectSchedule
           "b1 of 33 to 64, b2 of at most 80, more than 128 pairs a head, "
           "head_dim 128, known frames and no causal_frames");
     if (!programs && !slots && !ring.pays) {
+      StepPair steps = s.stepsOn(target);
       if (ring.ofR && isa<RStepOp>(step))
         step->emitRemark() << "no ring of " << ring.ofR << " and " << ring.ofL
                            << " programs, which wants 4 turns a slab and to "
                               "take less"
-                           << comparison(
-                                  clocksOfRing(s.stepsOn(target), ring.ofR),
-                                  clocksApart(s.stepsOn(target)));
+                           << comparison(clocksOfRing(steps, ring.ofR), steps);
       return Ring();
     }
     if (programs && *programs > ring.ofR)

@@ -19,12 +19,15 @@ constexpr int64_t ringTeamRegisters = 112, ringReaderRegisters = 32;
 /// most, of 8 rows each.
 constexpr int64_t ringReaderLanes = 8;
 
-/// A warp of the producer's does `body` for every turn of the consumers.
+/// A warp of the producer's does `body` for every turn of the consumers, or as
+/// many as there are teams, from `warp` on.
 void WarpSpecializer::messenger(
     int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
-    llvm::function_ref<void(Value, IRMapping &)> body) {
+    llvm::function_ref<void(Value, IRMapping &)> body, int64_t teams) {
   OpBuilder::InsertionGuard guard(b);
-  makeRole("producer", 1, warp, /*registers=*/0);
+  tile::RoleOp role = makeRole("producer", 1, warp, /*registers=*/0, teams);
+  if (teams > 1)
+    role.getBody().addArgument(b.getIndexType(), loc);
   eachTurn(loop, consumer, body);
 }
 
@@ -127,16 +130,11 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
                              remake(b, add.getIndex(), consumer, mapping),
                              /*reads=*/false);
   });
-  {
-    OpBuilder::InsertionGuard guard(b);
-    makeRole("producer", 1, 3, /*registers=*/0, parts)
-        .getBody()
-        .addArgument(b.getIndexType(), loc);
-    eachTurn(loop, consumer, [&](Value turn, IRMapping &) {
-      tile::AwaitSignalOp::create(b, loc, stored, turn, parts);
-      tile::RaiseOp::create(b, loc, written, turn);
-    });
-  }
+  auto passOn = [&](Value turn, IRMapping &) {
+    tile::AwaitSignalOp::create(b, loc, stored, turn, parts);
+    tile::RaiseOp::create(b, loc, written, turn);
+  };
+  messenger(3, loop, consumer, passOn, /*teams=*/parts);
   b.setInsertionPoint(wait);
   tile::AwaitSignalOp::create(b, loc, free, loop.getInductionVar());
   wait.erase();

@@ -37,7 +37,8 @@ private:
                 llvm::function_ref<void(Value, IRMapping &)> body);
   LogicalResult loadAhead(scf::ForOp &loop);
   void messenger(int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
-                 llvm::function_ref<void(Value, IRMapping &)> body);
+                 llvm::function_ref<void(Value, IRMapping &)> body,
+                 int64_t teams = 1);
   int64_t producerRegisters() const;
   int64_t consumerRegisters() const;
   void dealRegisters(tile::RoleOp role);
