@@ -44,6 +44,9 @@ inline int64_t evenPart(int64_t total, int64_t most) {
   return ceilDiv(total, ceilDiv(total, most));
 }
 
+/// Warpgroups of a program that reads a ring, a pair each.
+constexpr int64_t ringTeams = 4;
+
 /// Slots of a ring without which its programs may wait for each other
 /// (ProgramRing.cpp has the argument): for a turn of all writers and three
 /// groups of the keys that a reader takes at a time.

@@ -7,9 +7,6 @@
 using namespace mlir;
 using namespace monarch;
 
-/// Warpgroups of a reader, a pair each.
-constexpr int64_t ringTeams = 4;
-
 /// Some programs take the R step of every slab, the others the L step. Rows go
 /// through a ring in memory that the L2 cache holds, as an intermediate of
 /// `slots` keys. Keys, a slab's (k, c) in whole tiles of the readers, are

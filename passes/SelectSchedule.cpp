@@ -239,7 +239,6 @@ struct Ring {
   int64_t leastSlots() const;
 };
 
-constexpr int64_t ringTeams = 4;    ///< warpgroups of an L program, a pair each
 constexpr int64_t ringColumns = 32; ///< keys that L takes at a time
 /// Bytes of a ring: more are evicted from a Hopper's L2 cache before they are
 /// read (docs/performance.md).

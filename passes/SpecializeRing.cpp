@@ -164,7 +164,7 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
   auto end = loop ? getConstantIntValue(loop.getUpperBound()) : std::nullopt;
   if (!beside || !add || !slabs || slabs->getParentOp() != role || !step ||
       !end || *end % *step || schedule.getWarps() != 12 ||
-      role.getTeams() != 4 || role.getWarps() != 4 ||
+      role.getTeams() != ringTeams || role.getWarps() != 4 ||
       getConstantIntValue(loop.getLowerBound()) != 0 ||
       getConstantIntValue(slabs.getLowerBound()) != 0 ||
       getConstantIntValue(slabs.getStep()) != 1)

@@ -170,7 +170,7 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
                           "of the kernel");
   const Ring &ring = *known;
   Value turn = mapping.lookupOrDefault(op.getTurn());
-  // A producer has one thread already.
+  // A producer has one thread already, or lanes that share the copy.
   Value mine;
   if (op.getEnable())
     mine = mapping.lookupOrDefault(op.getEnable());
@@ -192,12 +192,9 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   auto lanesBelow = [&](int64_t count, llvm::function_ref<void()> body) {
     if (lanes == count)
       return body();
-    Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
-                                       index(count));
-    auto branch = scf::IfOp::create(b, loc, some, false);
-    OpBuilder::InsertionGuard inner(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    body();
+    guarded(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
+                                  index(count)),
+            body);
   };
   if (!swizzled) {
     const Memory &memory = memories.find(op.getSource())->second;
@@ -485,19 +482,11 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
   Value from = sharedPointer(add(ring.base, toI32(mul(row, index(bytes)))));
   Rows rows = rowsAt(op, memory, row);
   Place place = placeOf(rows, 0);
-  auto copy = [&] {
+  guarded(place.valid, [&] {
     NVVM::CpAsyncBulkSharedCTAToGlobalOp::create(
         b, loc, place.pointer, from, i32(8 * bytes), evictPolicy(op.getEvict()),
         Value());
-  };
-  if (place.valid) {
-    auto inside = scf::IfOp::create(b, loc, place.valid, false);
-    OpBuilder::InsertionGuard innerGuard(b);
-    b.setInsertionPointToStart(inside.thenBlock());
-    copy();
-  } else {
-    copy();
-  }
+  });
   NVVM::CpAsyncBulkCommitGroupOp::create(b, loc);
   return success();
 }
@@ -555,18 +544,12 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
 }
 
 void ThreadLowering::lowerAwaitOut(tile::AwaitOutOp op) {
-  auto wait = [&] {
+  bool one = isProducer(op);
+  guarded(one ? Value() : copiesOut(), [&] {
     NVVM::CpAsyncBulkWaitGroupOp::create(
         b, loc, b.getI32IntegerAttr(op.getPending()),
         op.getComplete() ? UnitAttr() : b.getUnitAttr()); // read only
-  };
-  if (isProducer(op))
-    return wait();
-  {
-    auto branch = scf::IfOp::create(b, loc, copiesOut(), false);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    wait();
-  }
-  NVVM::SyncWarpOp::create(b, loc, i32(-1));
+  });
+  if (!one)
+    NVVM::SyncWarpOp::create(b, loc, i32(-1));
 }

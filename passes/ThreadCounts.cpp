@@ -53,11 +53,10 @@ LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {
     // whatever others write later to where it came from.
     Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
                                           thread, index(0));
-    auto branch = scf::IfOp::create(b, loc, isFirst, false);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    statement("red.relaxed.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
-              {counterAt(op.getCounters(), op.getIndex())});
+    guarded(isFirst, [&] {
+      statement("red.relaxed.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
+                {counterAt(op.getCounters(), op.getIndex())});
+    });
     return success();
   }
   if (!isProducer(op) || lanesOf(op) > 1)

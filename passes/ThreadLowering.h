@@ -89,7 +89,7 @@ inline int64_t rowBytes(RankedTensorType tile) {
   return tile.getRank() == 2 ? tile.getDimSize(1) * bytes : bytes;
 }
 
-/// In a producer's role, which has one thread.
+/// In a producer's role, which has one thread, or a few lanes.
 inline bool isProducer(Operation *op) {
   auto role = op->getParentOfType<tile::RoleOp>();
   return role && role.getKind() == "producer";
@@ -212,6 +212,15 @@ private:
   Value sharedPointer(Value address) {
     return LLVM::IntToPtrOp::create(
         b, loc, LLVM::LLVMPointerType::get(b.getContext(), 3), address);
+  }
+  /// Does `body` where `condition` holds, or always where it is null.
+  void guarded(Value condition, llvm::function_ref<void()> body) {
+    if (!condition)
+      return body();
+    auto branch = scf::IfOp::create(b, loc, condition, false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    body();
   }
   Value guardedLoad(const Place &place, Value base, Type type, int64_t offset);
   Value pack(Value low, Value high, Type element);

@@ -288,14 +288,6 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
     offset = toI64(mul(quad, index(op.getInterleave() ? 16 : 4)));
   Rows rows = rowsAt(op, memory, firstRow(type), offset);
   int64_t column = op.getColumnOffset();
-  auto guarded = [&](Value valid, llvm::function_ref<void()> body) {
-    if (!valid)
-      return body();
-    auto branch = scf::IfOp::create(b, loc, valid, false);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    body();
-  };
   if (kindOf(op.getValue()) == "rows") {
     Value first =
         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, quad, index(0));
