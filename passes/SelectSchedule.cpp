@@ -244,6 +244,11 @@ constexpr int64_t ringColumns = 32; ///< keys that L takes at a time
 /// read (docs/performance.md).
 constexpr int64_t ringBytes = 32 << 20, mostRingBytes = 64 << 20;
 
+/// Slots of one program of R's at most: it has a barrier for each turn that its
+/// slots let it run ahead, and two of them, in shared memory
+/// (monarch-tile-specialize-warps). 64 such barriers fit.
+constexpr int64_t mostSlotsOfProgram = 30;
+
 /// Pairs of a slab: a head's, in equal parts of at most R's rows.
 int64_t ringPairs(const Shape &s) {
   return evenPart(s.geometry.queryTiles() * s.geometry.b2(), ringRows);
@@ -500,13 +505,20 @@ struct SelectSchedule
              << ring.ofR << ", beside " << ring.ofL
              << " programs of the l_step, got " << *programs;
     ring.ofR = programs.value_or(ring.ofR);
-    ring.slots = slots.value_or(std::max(ring.slots, ring.leastSlots()));
-    int64_t most = mostRingBytes / ringSlotBytes(s) / ringColumns * ringColumns;
-    if (ring.slots % ringColumns || ring.slots < ring.leastSlots() ||
-        ring.slots > most)
+    int64_t least = ring.leastSlots();
+    int64_t most = std::min(mostRingBytes / ringSlotBytes(s),
+                            mostSlotsOfProgram * ring.ofR) /
+                   ringColumns * ringColumns;
+    if (most < least)
+      return step->emitOpError("schedule: expected r_step.ring of more "
+                               "programs, each with up to ")
+             << mostSlotsOfProgram << " of at least " << least << " slots, got "
+             << ring.ofR;
+    ring.slots = slots.value_or(std::clamp(ring.slots, least, most));
+    if (ring.slots % ringColumns || ring.slots < least || ring.slots > most)
       return step->emitOpError("schedule: expected r_step.slots of ")
-             << ring.leastSlots() << " to " << most << ", in multiples of "
-             << ringColumns << ", got " << ring.slots;
+             << least << " to " << most << ", in multiples of " << ringColumns
+             << ", got " << ring.slots;
     return ring;
   }
 

@@ -15,10 +15,6 @@ using namespace monarch;
 constexpr int64_t ringConsumerRegisters = 144, ringProducerRegisters = 24;
 constexpr int64_t ringTeamRegisters = 112, ringReaderRegisters = 32;
 
-/// Lanes that share a copy of L's: a tile's rows come as this many boxes at
-/// most, of 8 rows each.
-constexpr int64_t ringReaderLanes = 8;
-
 /// A warp of the producer's does `body` for every turn of the consumers, or as
 /// many as there are teams, from `warp` on.
 void WarpSpecializer::messenger(
@@ -109,7 +105,7 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
   int64_t parts = schedule.getWarps() / 4;
   Value free = tile::AllocSignalOp::create(b, loc, signalType);
   Value stored = tile::AllocSignalOp::create(
-      b, loc, tile::SignalType::get(b.getContext(), 2 * parts));
+      b, loc, tile::SignalType::get(b.getContext(), parts));
   Value written = tile::AllocSignalOp::create(b, loc, signalType);
   // All warps beside the consumers, as many as readers have.
   makeRole("producer", 20 - schedule.getWarps(), schedule.getWarps(),
@@ -206,8 +202,9 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
                   times(arith::RemUIOp::create(b, loc, tile, per), *step));
       body(tile, mapping);
     };
+    // A lane for each box of a tile: 8 keys.
     tile::RoleOp copier =
-        makeRole("producer", 1, 0, /*registers=*/0, teams, ringReaderLanes);
+        makeRole("producer", 1, 0, /*registers=*/0, teams, *step / 8);
     Value its = copier.getBody().addArgument(b.getIndexType(), loc);
     eachTile([&](Value tile, IRMapping &mapping) {
       tile::AwaitCountOp::create(b, loc, wait.getCounters(),

@@ -185,10 +185,14 @@ LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
     auto branch = scf::IfOp::create(b, loc, mine, false);
     b.setInsertionPointToStart(branch.thenBlock());
   }
+  // Lanes wait together, or one could miss two phases of a barrier; the first
+  // starts the copy, or each a part of it.
+  int64_t lanes = lanesOf(op);
+  if (lanes > 1)
+    NVVM::SyncWarpOp::create(
+        b, loc, i32(static_cast<int32_t>((int64_t(1) << lanes) - 1)));
   awaitRelease(ring.empty, turn, ring.stages);
   Value full = ofTurn(ring.full, turn, ring, 8);
-  // Lanes wait together; the first starts the copy, or each a part of it.
-  int64_t lanes = lanesOf(op);
   auto lanesBelow = [&](int64_t count, llvm::function_ref<void()> body) {
     if (lanes == count)
       return body();

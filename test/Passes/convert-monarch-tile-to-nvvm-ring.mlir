@@ -88,7 +88,9 @@ func.func @counts(%bias: memref<?x1x64x1xf32>, %counts: memref<4xi32, strided<[3
         monarch_tile.role "producer" warps 1 from 0 registers 0 teams 4 lanes 2 {
         ^bb0(%its: index):
           scf.for %t = %c0 to %n step %c1 {
-            // 128 bytes as they lie.
+            // 128 bytes as they lie. Lanes meet, or one could miss two phases.
+            // CHECK: %[[BOTH:.+]] = arith.constant 3 : i32
+            // CHECK-NEXT: nvvm.bar.warp.sync %[[BOTH]]
             // CHECK: nvvm.mbarrier.try_wait.parity
             // CHECK: arith.cmpi ult, %{{.*}}, %c1
             // CHECK-NEXT: scf.if

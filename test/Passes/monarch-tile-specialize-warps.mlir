@@ -44,8 +44,8 @@
 // A box of the ring is a chunk: 8 keys' rows of a pair.
 // PERSISTENT: {box = array<i64: 1, 4, 8, 64>, buffer = "ring", extents = array<i64: 7680, 4, 8, 64>, offset = 0 : i64, strides = array<i64: 2048, 64, 256, 1>}
 // PERSISTENT: %[[FREE:.+]] = monarch_tile.alloc_signal : <8>
-// PERSISTENT: monarch_tile.alloc_signal : <6>
-// PERSISTENT-NEXT: %[[STORED:.+]] = monarch_tile.alloc_signal : <6>
+// PERSISTENT: monarch_tile.alloc_signal : <3>
+// PERSISTENT-NEXT: %[[STORED:.+]] = monarch_tile.alloc_signal : <3>
 // PERSISTENT-NEXT: %[[WRITTEN:.+]] = monarch_tile.alloc_signal : <8>
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 8 from 12 registers 24 {
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 {
@@ -75,11 +75,11 @@
 // PERSISTENT: monarch_tile.await_signal %[[FREE]][
 // PERSISTENT-NOT: _count
 // PERSISTENT: monarch_tile.raise %[[STORED]][%[[T]]] parts 3
-// Beside a reader's four teams a warp each starts copies, of which 8 lanes take a
+// Beside a reader's four teams a warp each starts copies, of which 4 lanes take a
 // chunk each. Rows of the ring are read once. A team counts what has come.
 // PERSISTENT: monarch_tile.alloc_ring : <8, tensor<32x256xbf16, #swizzled{{.*}}>>
 // PERSISTENT: monarch_tile.role "producer" warps 4 from 16 registers 32 {
-// PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 4 lanes 8 {
+// PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 4 lanes 4 {
 // PERSISTENT: monarch_tile.await_count
 // PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 1, 8, 64] to %[[K:.+]][{{.*}} {evict = "first"
 // PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 8] to %[[B:.+]][{{.*}} {evict = "first"
