@@ -175,11 +175,10 @@ TargetAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
   return verifyKind(emitError, kind);
 }
 
-LogicalResult
-ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
-                     StringRef kind, int64_t rows, int64_t columns,
-                     int64_t warps, int64_t stages, int64_t chunk, Type element,
-                     int64_t cluster, int64_t ring, int64_t slots) {
+LogicalResult ScheduleAttr::verify(
+    llvm::function_ref<InFlightDiagnostic()> emitError, StringRef kind,
+    int64_t rows, int64_t columns, int64_t warps, int64_t stages, int64_t chunk,
+    Type element, int64_t cluster, int64_t ring, int64_t slots, int64_t rest) {
   if (failed(verifyKind(emitError, kind)))
     return failure();
   auto check = [&](StringRef name, int64_t value, int64_t step,
@@ -191,22 +190,24 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
   };
   // A host tile is a buffer of any size; a GPU's is made of fragments. wgmma
   // takes warpgroups, 64 rows each; a fourth would leave them 112 registers.
-  // In a cluster warpgroups of 64 rows take turns.
+  // In a cluster warpgroups of 64 rows take turns, in a ring teams of them are
+  // side by side, and four are enough where each has a pair of L's to itself.
   bool gpu = kind != "host", wgmma = kind == "wgmma";
-  bool teams = wgmma && cluster > 1;
+  bool inCluster = wgmma && cluster > 1, inRing = wgmma && ring > 0;
   if (failed(check("warps", warps, wgmma ? 4 : 1,
-                   wgmma ? 12
-                   : gpu ? 32
-                         : 1)) ||
+                   inRing  ? 16
+                   : wgmma ? 12
+                   : gpu   ? 32
+                           : 1)) ||
       failed(check("stages", stages, 1, 16)) ||
       failed(check("rows", rows,
-                   teams ? 64
-                   : gpu ? 16 * warps
-                         : 1,
-                   teams   ? 64
-                   : wgmma ? 16 * warps
-                   : gpu   ? 1024
-                           : int64_t(1) << 24)) ||
+                   inCluster || inRing ? 64
+                   : gpu               ? 16 * warps
+                                       : 1,
+                   inCluster ? 64
+                   : wgmma   ? 16 * warps
+                   : gpu     ? 1024
+                             : int64_t(1) << 24)) ||
       failed(check("columns", columns, gpu ? 8 : 1,
                    gpu ? 256 : int64_t(1) << 24)) ||
       failed(check("chunk", chunk,
@@ -216,6 +217,9 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                    int64_t(1) << 24)) ||
       failed(check("cluster", cluster, 1, gpu ? 16 : 1)))
     return failure();
+  if (inRing && 16 * warps % rows)
+    return emitError() << "expected teams of " << rows
+                       << " rows, 16 a warp, got " << warps << " warps";
   if (ring < 0 || ring > (wgmma && cluster == 1 ? 1024 : 0))
     return emitError() << "expected ring 0, or up to 1024 with kind wgmma and "
                           "no cluster, got "
@@ -224,6 +228,13 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected slots up to 65536 with a ring, and 0 "
                           "without, got "
                        << slots;
+  if (rest && (rest != 16 || !inRing || 16 * warps != rows))
+    return emitError() << "expected rest 0, or 16 in a ring beside one team of "
+                          "all warps, got "
+                       << rest;
+  if (rest && stages % restTeams)
+    return emitError() << "expected stages in multiples of " << restTeams
+                       << " with a rest, got " << stages;
   if (!llvm::isPowerOf2_64(cluster))
     return emitError() << "expected cluster to be a power of 2, got "
                        << cluster;

@@ -291,6 +291,20 @@ LogicalResult ReduceOp::verify() {
   return success();
 }
 
+LogicalResult ReduceTeamsOp::verify() {
+  if (getKind() != "max" && getKind() != "sum")
+    return emitOpError() << "expected kind max or sum, got '" << getKind()
+                         << "'";
+  auto role = (*this)->getParentOfType<RoleOp>();
+  if (!role || role.getKind() != "consumer" || role.getTeams() < 2)
+    return emitOpError("expected a consumer's role of two teams or more around "
+                       "it");
+  if (!cast<RankedTensorType>(getValue().getType()).getElementType().isF32())
+    return emitOpError() << "expected a tile of f32, got "
+                         << getValue().getType();
+  return success();
+}
+
 LogicalResult BroadcastOp::verify() {
   auto source = cast<RankedTensorType>(getSource().getType());
   auto result = cast<RankedTensorType>(getResult().getType());
@@ -420,10 +434,13 @@ LogicalResult SettleOp::verify() {
            << memory;
   int64_t programs = getPrograms(), writers = getWriters();
   if (writers < 1 || writers >= programs || programs > 1024 ||
-      4 * (programs - writers) > memory.getDimSize(2))
+      !llvm::is_contained({1, 2, 4}, getPairs()) ||
+      static_cast<int64_t>(getPairs()) * (programs - writers) >
+          memory.getDimSize(2))
     return emitOpError() << "expected programs that write and others that read "
-                            "4 of the pairs each, got "
-                         << programs << " of which " << writers << " write";
+                            "1, 2 or 4 of the pairs each, got "
+                         << programs << " of which " << writers
+                         << " write and others read " << getPairs();
   int64_t words = scratchWords(programs, memory);
   auto scratch = cast<MemRefType>(getScratch().getType());
   if (scratch.getRank() != 1 || scratch.getDimSize(0) < words ||
@@ -456,7 +473,7 @@ LogicalResult StageOp::verify() {
 template <typename Op> static LogicalResult verifyParts(Op op) {
   auto role = op->template getParentOfType<RoleOp>();
   int64_t parts = op.getParts(), groups = 1;
-  if (role && role.getKind() == "producer")
+  if (role && (role.getKind() == "producer" || role.getTeams() > 1))
     groups = role.getTeams();
   else if (role && role.getWarps() % 4 == 0)
     groups = role.getWarps() / 4;

@@ -434,6 +434,7 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       .Case<tile::ReduceOp, tile::BroadcastOp>([&](auto) { return success(); })
       .Case<tile::ConvertLayoutOp>([&](auto o) { return lowerConvert(o); })
       .Case<tile::ColumnOp>([&](auto o) { return lowerColumn(o); })
+      .Case<tile::ReduceTeamsOp>([&](auto o) { return lowerReduceTeams(o); })
       .Case<tile::AllocRingOp>([&](auto o) { return lowerAlloc(o); })
       .Case<tile::CopyAsyncOp>([&](auto o) { return lowerCopy(o), success(); })
       .Case<tile::CommitOp>([&](auto) {
@@ -541,8 +542,9 @@ LogicalResult ThreadLowering::run() {
         return true;
       auto copy = dyn_cast<tile::CopyBulkOp>(user);
       return copy &&
-             !isReadByThreads(
-                 cast<tile::RingType>(copy.getRing().getType()).getTile());
+             tile::layoutOf(
+                 cast<tile::RingType>(copy.getRing().getType()).getTile())
+                     .getKind() == "swizzled";
     });
   };
   SmallVector<Type> types;

@@ -44,8 +44,10 @@ inline int64_t evenPart(int64_t total, int64_t most) {
   return ceilDiv(total, ceilDiv(total, most));
 }
 
-/// Warpgroups of a program that reads a ring, a pair each.
-constexpr int64_t ringTeams = 4;
+/// Teams of warps of a program, which do the same for tiles of their own.
+inline int64_t teamsOf(ScheduleAttr schedule) {
+  return std::max<int64_t>(1, 16 * schedule.getWarps() / schedule.getRows());
+}
 
 /// Slots of a ring without which its programs may wait for each other
 /// (ProgramRing.cpp has the argument): for a turn of all writers and three
@@ -59,10 +61,21 @@ inline bool isSettled(mlir::Value memory) {
   return memory.getDefiningOp<tile::SettleOp>() != nullptr;
 }
 
-/// What threads read of a ring that bulk copies fill, as it lies in memory;
-/// products read swizzled tiles.
-inline bool isReadByThreads(mlir::RankedTensorType tile) {
-  return tile::layoutOf(tile).getKind() != "swizzled";
+/// Whether `warps` of a role are whole warpgroups, whose products of swizzled
+/// tiles are wgmma. Others multiply by mma.sync.
+inline bool areWarpgroups(int64_t warps) { return warps % 4 == 0; }
+
+/// Whether `dot` runs beside the program (monarch_tile.await).
+inline bool isAsynchronous(tile::DotOp dot) {
+  auto rhs = mlir::cast<mlir::RankedTensorType>(dot.getRhs().getType());
+  return rhs.getEncoding() && tile::layoutOf(rhs).getKind() == "swizzled" &&
+         areWarpgroups(tile::layoutOf(dot.getType()).getWarps());
+}
+
+/// What threads of `warps` read of a ring that bulk copies fill: rows as they
+/// lie in memory, and operands of mma.sync. wgmma reads swizzled tiles itself.
+inline bool isReadByThreads(mlir::RankedTensorType tile, int64_t warps) {
+  return tile::layoutOf(tile).getKind() != "swizzled" || !areWarpgroups(warps);
 }
 
 /// An error at a product, load, store or broadcast in runs of rows (`groups`,

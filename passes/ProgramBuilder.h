@@ -213,11 +213,15 @@ private:
     Value isNew;  ///< i1: query rows are not those of the turn before
   };
   /// Goes to the slab of a turn as well.
-  RingTurn ringTurn(Value turn, Value program);
+  RingTurn ringTurn(Value turn, Value writer);
   RingPlace ringPlace(Value number);
   int64_t ringKeys();
-  void buildRingWriter(RStepOp r, Value program);
-  void buildRingReader(LStepOp l, Value reader);
+  /// Teams of all programs that write, or read.
+  int64_t ringWriters();
+  int64_t ringReaders();
+  void buildRingWriter(RStepOp r, Value writer);
+  void buildRingReader(LStepOp l, Value reader, Value restTeam = {});
+  State putTogether(State s);
   LogicalResult buildSteps();
   LogicalResult buildL(LStepOp op);
   LogicalResult buildRedistribute(RedistributeOp op);
@@ -237,21 +241,28 @@ private:
     return arith::SubFOp::create(b, loc, s,
                                  broadcast(biasTile, 0, {m, n}, groups));
   }
-  /// Ends one turn of a loop that carries maximum, sum and one output.
-  /// The values are columns `offset` onwards of `valueTile`.
-  void accumulate(scf::ForOp loop, Value x, Value valueTile, int64_t groups = 1,
+  /// Adds keys with scores `x` to maximum, sum and one output. The values are
+  /// columns `offset` onwards of `valueTile`.
+  void accumulate(State &s, Value x, Value valueTile, int64_t groups = 1,
                   int64_t offset = 0) {
-    State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
     Value p = advance(s, x);
     int64_t columns =
         cast<RankedTensorType>(valueTile.getType()).getDimSize(1) - offset;
     s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns, false, offset,
                    false, groups);
+  }
+  /// Ends one turn of a loop that carries them.
+  void accumulate(scf::ForOp loop, Value x, Value valueTile, int64_t groups = 1,
+                  int64_t offset = 0) {
+    State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
+    accumulate(s, x, valueTile, groups, offset);
     scf::YieldOp::create(b, loc, flatten(s));
   }
   /// Normalises and stores the output of such a loop.
   void storeOutput(scf::ForOp loop, Value dest, const Address &rows) {
-    State s = unflatten(loop.getResults(), /*entropy=*/false);
+    storeOutput(unflatten(loop.getResults(), /*entropy=*/false), dest, rows);
+  }
+  void storeOutput(const State &s, Value dest, const Address &rows) {
     auto shape = cast<RankedTensorType>(s.acc[0].getType()).getShape();
     Value sum = isByColumn(s.sum) ? rowSum(s.sum) : s.sum;
     store(arith::MulFOp::create(b, loc, s.acc[0],

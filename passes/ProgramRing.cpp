@@ -11,7 +11,8 @@ using namespace monarch;
 /// through a ring in memory that the L2 cache holds, as an intermediate of
 /// `slots` keys. Keys, a slab's (k, c) in whole tiles of the readers, are
 /// numbered through all slabs; key N is in slot N mod slots, and writer N mod
-/// writers writes it in turn N / writers.
+/// writers writes it in turn N / writers. Writers and readers are teams of the
+/// programs' warps.
 /// Programs and rows are settled first, so that rows are in the half of the L2
 /// cache that reads them (monarch_tile.settle).
 /// Counters say for each group of keys, a tile of the readers, how many have
@@ -24,59 +25,81 @@ using namespace monarch;
 /// groups it comes before the lowest, and so is nobody's.
 LogicalResult ProgramBuilder::buildRing(RStepOp r, LStepOp l) {
   ScheduleAttr ofR = *op.getSchedule(), ofL = *op.getBeside();
-  int64_t writers = ofR.getRing(), readers = ofL.getRing(),
+  int64_t programsOfR = ofR.getRing(), programsOfL = ofL.getRing(),
           slots = ofR.getSlots(), step = ofL.getColumns();
-  int64_t least = leastRingSlots(writers, step);
+  int64_t readers = ringReaders(), least = leastRingSlots(ringWriters(), step);
   if (ofR.getKind() != "wgmma" || ofL.getKind() != "wgmma" || !readers ||
       ofL.getElement() != ofR.getElement() || ofL.getSlots() != slots ||
-      ofL.getWarps() != 4 || r.getSoftmax() != "one_tile" ||
-      g.b2() > ofR.getColumns() || g.b1() > ofL.getRows() || r.getState() ||
+      r.getSoftmax() != "one_tile" || g.b2() > ofR.getColumns() ||
+      g.b1() > ofL.getRows() + ofL.getRest() || r.getState() ||
       r.getKeyMask() || causal || keyFrames || slabPairs > ofR.getRows() ||
-      slabPairs > readers * ringTeams ||
-      readers * ringTeams > roundUp(slabPairs, pairGroup(ofR)) ||
-      ofR.getWarps() != 12 || slots % step || step % 8 || slots < least)
+      slabPairs > readers || readers > roundUp(slabPairs, pairGroup(ofR)) ||
+      ofR.getRows() % 64 || ofL.getRows() % 64 || slots % step || step % 8 ||
+      slots < least)
     return op.emitOpError("expected schedules of one ring and element, wgmma, "
                           "with whole rows of R and L, a slab's ")
-           << slabPairs << " pairs for the 4 teams of L's " << readers
-           << " programs, and a multiple of " << step << " slots, " << least
-           << " or more";
+           << slabPairs << " pairs for the " << teamsOf(ofL) << " teams of L's "
+           << programsOfL << " programs, and a multiple of " << step
+           << " slots, " << least << " or more";
   auto forall = scf::ForallOp::create(
-      b, loc, ArrayRef<OpFoldResult>{b.getIndexAttr(writers + readers)},
+      b, loc, ArrayRef<OpFoldResult>{b.getIndexAttr(programsOfR + programsOfL)},
       ValueRange(), std::nullopt);
   b.setInsertionPointToStart(forall.getBody());
   Value rows = arg(r.getAL());
   auto settled = tile::SettleOp::create(
       b, loc, b.getIndexType(), rows.getType(), rows.getType(),
       forall.getInductionVar(0), rows, args.lookup("ring_into"),
-      args.lookup("scratch"), writers + readers, writers);
+      args.lookup("scratch"), programsOfR + programsOfL, programsOfR,
+      teamsOf(ofL));
   Value program = settled.getNumber();
   ring = settled.getNear();
   ringInto = settled.getNearInto();
   Value writes = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                       program, index(writers));
+                                       program, index(programsOfR));
   auto branch = scf::IfOp::create(b, loc, writes, /*withElseRegion=*/true);
-  auto role = [&](ScheduleAttr of, int64_t teams, bool beside) {
+  // Gives the number of a team among those of all programs from `first` on.
+  auto role = [&](ScheduleAttr of, int64_t first, bool beside) {
+    int64_t teams = teamsOf(of);
     auto role =
-        tile::RoleOp::create(b, loc, "consumer", of.getWarps(), /*first=*/0,
-                             /*registers=*/0, beside, teams);
+        tile::RoleOp::create(b, loc, "consumer", of.getWarps() / teams,
+                             /*first=*/0, /*registers=*/0, beside, teams);
     use(of);
-    b.createBlock(&role.getBody());
-    return role;
+    Block *body = b.createBlock(&role.getBody());
+    if (teams == 1)
+      return first ? apply(map(1, {d(0) - first}), {program}) : program;
+    return apply(map(2, {(d(0) - first) * teams + d(1)}),
+                 {program, body->addArgument(b.getIndexType(), loc)});
   };
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
-    role(ofR, 1, /*beside=*/false);
-    buildRingWriter(r, program);
+    buildRingWriter(r, role(ofR, /*first=*/0, /*beside=*/false));
   }
   setProblem(l);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.elseBlock());
-  Block &body = role(ofL, ringTeams, /*beside=*/true).getBody().front();
-  Value team = body.addArgument(b.getIndexType(), loc);
-  buildRingReader(
-      l, apply(map(2, {(d(0) - writers) * ringTeams + d(1)}), {program, team}));
+  {
+    OpBuilder::InsertionGuard inner(b);
+    buildRingReader(l, role(ofL, programsOfR, /*beside=*/true));
+  }
+  if (!ofL.getRest())
+    return success();
+  auto rest = tile::RoleOp::create(b, loc, "consumer", /*warps=*/1,
+                                   /*first=*/ofL.getWarps(), /*registers=*/0,
+                                   /*beside=*/true, ScheduleAttr::restTeams);
+  Block *body = b.createBlock(&rest.getBody());
+  m = ofL.getRest();
+  buildRingReader(l, apply(map(1, {d(0) - programsOfR}), {program}),
+                  body->addArgument(b.getIndexType(), loc));
   return success();
+}
+
+int64_t ProgramBuilder::ringWriters() {
+  return op.getSchedule()->getRing() * teamsOf(*op.getSchedule());
+}
+
+int64_t ProgramBuilder::ringReaders() {
+  return op.getBeside()->getRing() * teamsOf(*op.getBeside());
 }
 
 ProgramBuilder::RingPlace ProgramBuilder::ringPlace(Value number) {
@@ -110,11 +133,11 @@ int64_t ProgramBuilder::ringKeys() {
 /// (k, c) in their order: those of one w follow one another, with c fastest, so
 /// that a writer's query rows stay the same while c runs. Those past the last
 /// (k, c) are rows without weight.
-ProgramBuilder::RingTurn ProgramBuilder::ringTurn(Value turn, Value program) {
-  int64_t writers = op.getSchedule()->getRing(), keys = ringKeys();
+ProgramBuilder::RingTurn ProgramBuilder::ringTurn(Value turn, Value writer) {
+  int64_t writers = ringWriters(), keys = ringKeys();
   Value zero = index(0);
   RingTurn of;
-  of.number = apply(map(2, {d(0) * writers + d(1)}), {turn, program});
+  of.number = apply(map(2, {d(0) * writers + d(1)}), {turn, writer});
   setSlab(arith::DivUIOp::create(b, loc, of.number, index(keys)));
   of.m0 = inHead(zero);
   Value inSlab = arith::RemUIOp::create(b, loc, of.number, index(keys));
@@ -133,15 +156,14 @@ ProgramBuilder::RingTurn ProgramBuilder::ringTurn(Value turn, Value program) {
   return of;
 }
 
-void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
-  int64_t writers = op.getSchedule()->getRing(), keys = ringKeys();
-  int64_t readers = op.getBeside()->getRing();
+void ProgramBuilder::buildRingWriter(RStepOp r, Value writer) {
+  int64_t writers = ringWriters(), keys = ringKeys();
   Value zero = index(0), one = index(1);
-  // Turns of this writer: the numbers program + turn * writers below the end.
+  // Turns of this writer: the numbers writer + turn * writers below the end.
   Value end =
       arith::MulIOp::create(b, loc, args.lookup("slab_count"), index(keys));
   Value total = apply(map(2, {(d(0) - d(1) + writers - 1).floorDiv(writers)}),
-                      {end, program});
+                      {end, writer});
   // Rows of queries are carried from turn to turn. Those of the next turn are
   // loaded when this turn's scores are there.
   int64_t dim = cast<MemRefType>(arg(r.getKey()).getType()).getShape().back();
@@ -161,12 +183,12 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
     return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, turn,
                                  total);
   };
-  Value first = rowsFor(ringTurn(zero, program), isBefore(zero), none);
+  Value first = rowsFor(ringTurn(zero, writer), isBefore(zero), none);
   auto loop = scf::ForOp::create(b, loc, zero, total, one, first);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   Value turn = loop.getInductionVar(), q = loop.getRegionIterArg(0);
-  RingTurn now = ringTurn(turn, program);
+  RingTurn now = ringTurn(turn, writer);
   Value keyTile, valueTile;
   Value x = scoresOfR(r, q, Value(), now.c, now.k, zero, keyTile, valueTile);
   Value nextRows;
@@ -174,7 +196,7 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
     llvm::SaveAndRestore<Value> saved[] = {
         {slab}, {batch}, {head}, {firstPair}};
     Value next = arith::AddIOp::create(b, loc, turn, one);
-    RingTurn of = ringTurn(next, program);
+    RingTurn of = ringTurn(next, writer);
     nextRows =
         rowsFor(of, arith::AndIOp::create(b, loc, of.isNew, isBefore(next)), q);
   }
@@ -183,7 +205,7 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
   RingPlace at = ringPlace(now.number);
   tile::AwaitCountOp::create(
       b, loc, args.lookup("counters"), at.empty,
-      arith::MulIOp::create(b, loc, at.uses, index(readers * ringTeams)));
+      arith::MulIOp::create(b, loc, at.uses, index(ringReaders())));
   OneTile scores = softmaxOneTile(x, /*entropy=*/true);
   Value bias = biasOfTurn(scores, now.exists);
   Value limit;
@@ -204,8 +226,31 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value program) {
   scf::YieldOp::create(b, loc, nextRows);
 }
 
-/// Team `reader` of all readers holds pair `reader` of every slab.
-void ProgramBuilder::buildRingReader(LStepOp l, Value reader) {
+/// What the teams of a role have found of the same rows, for each of them.
+ProgramBuilder::State ProgramBuilder::putTogether(State s) {
+  auto over = [&](StringRef kind, Value v) -> Value {
+    return tile::ReduceTeamsOp::create(b, loc, v.getType(), kind, v);
+  };
+  Value most = over("max", s.max);
+  Value weight =
+      math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, s.max, most));
+  State all;
+  all.max = most;
+  all.sum = over("sum", arith::MulFOp::create(b, loc, s.sum, weight));
+  for (Value acc : s.acc) {
+    auto shape = cast<RankedTensorType>(acc.getType()).getShape();
+    all.acc.push_back(
+        over("sum",
+             arith::MulFOp::create(b, loc, acc, broadcast(weight, 1, shape))));
+  }
+  return all;
+}
+
+/// Team `reader` of all readers holds pair `reader` of every slab. With
+/// `restTeam` it is one of those that share the rest of the pair's rows: each
+/// takes every so many-th tile. What others wait and count for is for them too:
+/// both hold the same stages (monarch-tile-specialize-warps).
+void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
   int64_t b1 = g.b1(), b2 = g.b2(), pairs = pairCount(), perSlab = ringKeys();
   int64_t dv = cast<RankedTensorType>(l.getY().getType()).getShape().back();
   double scale = l.getScale().convertToDouble() * log2e;
@@ -216,8 +261,9 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader) {
   b.setInsertionPointToStart(slabs.getBody());
   setSlab(slabs.getInductionVar());
   Value pair = inHead(reader);
-  Address rows = tokens({batch, head, pair}, d(2).floorDiv(b2), d(3), d(2) % b2,
-                        /*isQuery=*/true);
+  int64_t before = restTeam ? op.getBeside()->getRows() : 0;
+  Address rows = tokens({batch, head, pair}, d(2).floorDiv(b2), d(3) + before,
+                        d(2) % b2, /*isQuery=*/true);
   // Teams past the slab's pairs, or past the head's, keep in step with the
   // others and store nothing.
   Value exists = arith::AndIOp::create(
@@ -226,9 +272,18 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader) {
                             index(slabPairs)),
       arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, pair,
                             index(pairs)));
-  rows.limit = arith::SelectOp::create(b, loc, exists, index(b1), zero);
+  rows.limit = arith::SelectOp::create(b, loc, exists,
+                                       index(std::min(b1 - before, m)), zero);
   Value q = load(arg(l.getQuery()), rows, m, element);
-  auto loop = scf::ForOp::create(b, loc, zero, index(perSlab), index(n),
+  // The tiles of all slabs are dealt in turn, so that a team is always at the
+  // same stages of a ring and sees each of their phases.
+  int64_t teams = restTeam ? ScheduleAttr::restTeams : 1;
+  Value start = zero;
+  if (restTeam)
+    start = apply(map(2, {(d(0) - d(1) * (perSlab / n)) % teams * n}),
+                  {restTeam, slab});
+  int64_t step = n * teams;
+  auto loop = scf::ForOp::create(b, loc, start, index(perSlab), index(step),
                                  flatten(initial({dv}, false)));
   {
     OpBuilder::InsertionGuard inner(b);
@@ -236,19 +291,29 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader) {
     RingPlace at = ringPlace(
         apply(map(2, {d(0) * perSlab + d(1)}), {slab, loop.getInductionVar()}));
     Value fills = arith::AddIOp::create(b, loc, at.uses, index(1));
-    tile::AwaitCountOp::create(b, loc, args.lookup("counters"), at.full,
-                               arith::MulIOp::create(b, loc, fills, index(n)));
+    if (!restTeam)
+      tile::AwaitCountOp::create(
+          b, loc, args.lookup("counters"), at.full,
+          arith::MulIOp::create(b, loc, fills, index(n)));
     Value rowTile = load(ring, ringRows({at.slot, reader}, d(1), d(2), Value()),
                          n, element);
     Value biasTile =
         load(arg(l.getCL()),
              factorRows({zero, reader, at.slot}, d(1), d(2) + d(3), Value()), n,
              b.getF32Type());
-    tile::AddCountOp::create(b, loc, args.lookup("counters"), at.empty,
-                             /*reads=*/true);
+    if (!restTeam)
+      tile::AddCountOp::create(b, loc, args.lookup("counters"), at.empty,
+                               /*reads=*/true);
     int64_t all = cast<RankedTensorType>(rowTile.getType()).getDimSize(1);
     accumulate(loop, biasedScores(q, rowTile, biasTile, scale), rowTile,
                /*groups=*/1, /*offset=*/all - dv);
   }
-  storeOutput(loop, arg(l.getResult()), rows);
+  State s = unflatten(loop.getResults(), /*entropy=*/false);
+  if (restTeam) {
+    s = putTogether(s);
+    Value isFirst =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, restTeam, zero);
+    rows.limit = arith::SelectOp::create(b, loc, isFirst, rows.limit, zero);
+  }
+  storeOutput(s, arg(l.getResult()), rows);
 }

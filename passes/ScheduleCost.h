@@ -19,15 +19,16 @@ namespace monarch {
 struct StepPair {
   int64_t heads;           ///< of all batches
   int64_t pairs, keys;     ///< (a, j) and (c, k) of a head
+  int64_t blockRows;       ///< b1, of a pair
   int64_t multiprocessors; ///< of the chip
 };
 
 /// Two kernels, rows through memory, which is what limits them: 4,900 clocks of
-/// a multiprocessor for 64 pairs' rows of a key. Starting and draining both
-/// takes 130,000 more.
+/// a multiprocessor for 64 pairs' rows of a key, 6,400 where L's products for
+/// more than 128 block rows do. Starting and draining both takes 130,000 more.
 inline double clocksApart(const StepPair &p) {
   double rows = static_cast<double>(p.heads) * p.pairs / 64 * p.keys;
-  return rows * 4900 / p.multiprocessors + 130000;
+  return rows * (p.blockRows > 128 ? 6400 : 4900) / p.multiprocessors + 130000;
 }
 
 /// Clusters of `members` for 64 pairs each. A turn of a key a member takes
@@ -42,15 +43,14 @@ inline double clocksOfClusters(const StepPair &p, int64_t members) {
   return turns * (members == 8 ? 2680 : 3100);
 }
 
-/// Pairs of a ring's slab at most: R's rows.
-constexpr int64_t ringRows = 192;
-
-/// One kernel of `writers` and readers of a ring: 8,100 clocks a writer's turn,
-/// four turns to fill and to drain, and 27,000 to settle.
-inline double clocksOfRing(const StepPair &p, int64_t writers) {
-  double keys =
-      static_cast<double>(p.heads) * ceilDiv(p.pairs, ringRows) * p.keys;
-  return (keys / writers + 4) * 8100 + 27000;
+/// One kernel of `writers` and readers of a ring, for slabs of up to `rows`
+/// pairs: 8,100 clocks for a writer's turn of 192 rows; of 64, with teams that
+/// have turns side by side, 3,280 a turn; four turns to fill and to drain, and
+/// 27,000 to settle.
+inline double clocksOfRing(const StepPair &p, int64_t writers, int64_t rows) {
+  double keys = static_cast<double>(p.heads) * ceilDiv(p.pairs, rows) * p.keys;
+  double turn = rows > 64 ? 8100 : 3280;
+  return (keys / writers + 4) * turn + 27000;
 }
 
 } // namespace monarch

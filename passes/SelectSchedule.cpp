@@ -28,7 +28,7 @@ namespace {
 struct Choice {
   StringRef kind;
   int64_t rows = 0, columns = 0, warps = 1, stages = 1, chunk = 0, cluster = 1;
-  int64_t ring = 0, slots = 0;
+  int64_t ring = 0, slots = 0, rest = 0;
   std::string why;
 };
 
@@ -41,7 +41,8 @@ struct Shape {
 
   StepPair stepsOn(TargetAttr target) const {
     return {heads, geometry.queryTiles() * geometry.b2(),
-            geometry.keyTiles() * geometry.b1(), target.getMultiprocessors()};
+            geometry.keyTiles() * geometry.b1(), geometry.b1(),
+            target.getMultiprocessors()};
   }
 };
 
@@ -229,20 +230,48 @@ Choice chooseExchangeL(const Shape &s, int64_t cluster, TargetAttr target) {
   return c;
 }
 
+/// Tiles of a ring's programs by how many block rows a pair has. Up to 64 are a
+/// warpgroup's, four pairs a program; then a slab's pairs are as many as R's
+/// rows. 129 to 136 are a program's, whose single warps have those past 128
+/// (they have registers for 8 of their 16 rows), and R's rows are fewer: teams
+/// of a warpgroup each take keys of their own.
+struct RingTiles {
+  int64_t rows;      ///< of a team of R's
+  int64_t teamsOfR;  ///< of a program
+  int64_t rowsOfL;   ///< of a team of L's
+  int64_t restOfL;   ///< of single warps beside them
+  int64_t teamsOfL;  ///< of a program
+  int64_t columns;   ///< keys that L takes at a time
+  int64_t stagesOfL; ///< for each of its teams
+  /// Of the ring: more are evicted from a Hopper's L2 cache before they are
+  /// read (docs/performance.md).
+  int64_t bytes;
+};
+constexpr RingTiles ringOfFewRows = {192, 1, 64, 0, 4, 32, 2, 32 << 20};
+constexpr RingTiles ringOfManyRows = {64, 2, 128, 16, 1, 64, 4, 24 << 20};
+
+std::optional<RingTiles> ringTilesFor(const Shape &s) {
+  int64_t b1 = s.geometry.b1();
+  if (b1 > 32 && b1 <= 64)
+    return ringOfFewRows;
+  if (b1 > 128 && b1 <= 136)
+    return ringOfManyRows;
+  return std::nullopt;
+}
+
 /// A persistent kernel: how many programs run R and how many L.
 struct Ring {
   int64_t ofR = 0, ofL = 0; ///< 0: none
   int64_t slots = 0;        ///< keys that the ring holds
   bool pays = false;        ///< by its cost
+  RingTiles tiles;
 
   /// The least that may be, rounded up to tiles of L's.
   int64_t leastSlots() const;
 };
 
-constexpr int64_t ringColumns = 32; ///< keys that L takes at a time
-/// Bytes of a ring: more are evicted from a Hopper's L2 cache before they are
-/// read (docs/performance.md).
-constexpr int64_t ringBytes = 32 << 20, mostRingBytes = 64 << 20;
+/// Bytes of a ring that may be asked for.
+constexpr int64_t mostRingBytes = 64 << 20;
 
 /// Slots of one program of R's at most: it has a barrier for each turn that its
 /// slots let it run ahead, and two of them, in shared memory
@@ -250,41 +279,46 @@ constexpr int64_t ringBytes = 32 << 20, mostRingBytes = 64 << 20;
 constexpr int64_t mostSlotsOfProgram = 30;
 
 /// Pairs of a slab: a head's, in equal parts of at most R's rows.
-int64_t ringPairs(const Shape &s) {
-  return evenPart(s.geometry.queryTiles() * s.geometry.b2(), ringRows);
+int64_t ringPairs(const Shape &s, const RingTiles &tiles) {
+  return evenPart(s.geometry.queryTiles() * s.geometry.b2(), tiles.rows);
 }
 
 /// One key's rows, of all pairs of a slab.
-int64_t ringSlotBytes(const Shape &s) {
-  return roundUp(ringPairs(s), 16) * ((s.headDim + s.valueDim) * 2 + 4);
+int64_t ringSlotBytes(const Shape &s, const RingTiles &tiles) {
+  return roundUp(ringPairs(s, tiles), 16) * ((s.headDim + s.valueDim) * 2 + 4);
 }
 
 int64_t Ring::leastSlots() const {
-  return roundUp(leastRingSlots(ofR, ringColumns), ringColumns);
+  return roundUp(leastRingSlots(ofR * tiles.teamsOfR, tiles.columns),
+                 tiles.columns);
 }
 
-/// Where a cluster has no registers for L's outputs, but a warpgroup has for
-/// those of a pair, R and L share the multiprocessors: L's hold all pairs of a
-/// slab, the others deal its (k, c) among them. Rows go through the L2 cache
-/// and not through memory.
+/// Where a cluster has no registers for L's outputs, but some warpgroups have
+/// for those of a pair, R and L share the multiprocessors: L's hold all pairs
+/// of a slab, the others deal its (k, c) among them. Rows go through the L2
+/// cache and not through memory.
 Ring ringOf(const Shape &s, bool fixedKeys, TargetAttr target) {
   const Geometry &g = s.geometry;
   int64_t keys = g.keyTiles() * g.b1();
+  std::optional<RingTiles> tiles = ringTilesFor(s);
   // Three warpgroups of R: 144 registers a thread are enough for 80 scores.
-  if (!fixedKeys || g.sequenceTokens || g.b2() > 80 ||
-      g.queryTiles() * g.b2() <= 128 || g.b1() <= 32 || g.b1() > 64 ||
-      s.headDim != 128 || s.valueDim != 128)
+  if (!fixedKeys || g.sequenceTokens || g.b2() > 80 || !tiles ||
+      g.queryTiles() * g.b2() <= tiles->rows - 64 || s.headDim != 128 ||
+      s.valueDim != 128)
     return {};
   Ring ring;
-  ring.ofL = ceilDiv(ringPairs(s), ringTeams);
-  ring.ofR = std::min(keys, target.getMultiprocessors() - ring.ofL);
+  ring.tiles = *tiles;
+  ring.ofL = ceilDiv(ringPairs(s, *tiles), tiles->teamsOfL);
+  ring.ofR = std::min(ceilDiv(keys, tiles->teamsOfR),
+                      target.getMultiprocessors() - ring.ofL);
   if (ring.ofR < 1)
     return {};
   // With fewer turns a slab nothing has been measured.
   StepPair steps = s.stepsOn(target);
-  ring.pays = keys >= 4 * ring.ofR &&
-              clocksOfRing(steps, ring.ofR) < clocksApart(steps);
-  ring.slots = ringBytes / ringSlotBytes(s) / ringColumns * ringColumns;
+  ring.pays = keys >= 4 * ring.ofR * tiles->teamsOfR &&
+              clocksOfRing(steps, ring.ofR, tiles->rows) < clocksApart(steps);
+  ring.slots =
+      tiles->bytes / ringSlotBytes(s, *tiles) / tiles->columns * tiles->columns;
   return ring;
 }
 
@@ -292,27 +326,33 @@ Ring ringOf(const Shape &s, bool fixedKeys, TargetAttr target) {
 Choice chooseRingR(const Shape &s, TargetAttr target, Ring ring) {
   StepPair steps = s.stepsOn(target);
   Choice c = chooseWgmma(s, target);
+  c.rows = ring.tiles.rows;
+  c.warps = ring.tiles.teamsOfR * c.rows / 16;
+  if (ring.tiles.teamsOfR > 1)
+    c.stages = 1;
   c.ring = ring.ofR;
   c.slots = ring.slots;
   c.why = "rows go to the l_step through a ring in L2, " +
           std::to_string(ring.ofR) + " programs beside its " +
           std::to_string(ring.ofL) +
-          comparison(clocksOfRing(steps, ring.ofR), steps);
+          comparison(clocksOfRing(steps, ring.ofR, ring.tiles.rows), steps);
   return c;
 }
 
-/// L of a persistent kernel: a pair a warpgroup.
+/// L of a persistent kernel: a pair a team.
 Choice chooseRingL(const Shape &s, Ring ring) {
   Choice c;
   c.kind = "wgmma";
-  c.rows = 64;
-  c.warps = 4;
-  c.columns = ringColumns;
-  c.stages = 2;
+  c.rows = ring.tiles.rowsOfL;
+  c.warps = ring.tiles.teamsOfL * c.rows / 16;
+  c.columns = ring.tiles.columns;
+  c.rest = ring.tiles.restOfL;
+  c.stages = ring.tiles.stagesOfL;
   c.chunk = s.valueDim;
   c.ring = ring.ofL;
   c.slots = ring.slots;
-  c.why = "rows come from the r_step through a ring in L2, a pair a warpgroup";
+  c.why = "rows come from the r_step through a ring in L2, a pair for every " +
+          std::to_string(c.rows / 64) + " warpgroups";
   return c;
 }
 
@@ -374,12 +414,13 @@ struct SelectSchedule
       auto [name, value] = text.split('=');
       auto [kernel, part] = name.split('.');
       if (!llvm::is_contained({"kind", "rows", "columns", "warps", "stages",
-                               "chunk", "cluster", "ring", "slots"},
+                               "chunk", "cluster", "ring", "slots", "rest"},
                               part) ||
           value.empty())
         return getOperation().emitError(
                    "schedule: expected kernel.part=value with part kind, rows, "
-                   "columns, warps, stages, chunk, cluster, ring or slots, got "
+                   "columns, warps, stages, chunk, cluster, ring, slots or "
+                   "rest, got "
                    "'")
                << text << "'";
       for (const Request &other : requests)
@@ -411,13 +452,15 @@ struct SelectSchedule
           request.part == "ring" || request.part == "slots")
         continue;
       int64_t value;
-      if (request.value.getAsInteger(10, value) || value < 1)
+      if (request.value.getAsInteger(10, value) ||
+          value < (request.part == "rest" ? 0 : 1))
         return kernel.emitOpError("schedule: expected a positive number for ")
                << request.part << ", got '" << request.value << "'";
       int64_t &part = request.part == "rows"      ? c.rows
                       : request.part == "columns" ? c.columns
                       : request.part == "warps"   ? c.warps
                       : request.part == "stages"  ? c.stages
+                      : request.part == "rest"    ? c.rest
                                                   : c.chunk;
       part = value;
     }
@@ -489,15 +532,17 @@ struct SelectSchedule
     if ((programs || slots) && !ring.ofR)
       return step->emitOpError(
           "schedule: expected r_step.ring=0; a ring is for targets with wgmma, "
-          "b1 of 33 to 64, b2 of at most 80, more than 128 pairs a head, "
-          "head_dim 128, known frames and no causal_frames");
+          "b1 of 33 to 64 and more than 128 pairs a head, or b1 of 129 to 136, "
+          "b2 of at most 80, head_dim 128, known frames and no causal_frames");
     if (!programs && !slots && !ring.pays) {
       StepPair steps = s.stepsOn(target);
       if (ring.ofR && isa<RStepOp>(step))
         step->emitRemark() << "no ring of " << ring.ofR << " and " << ring.ofL
                            << " programs, which wants 4 turns a slab and to "
                               "take less"
-                           << comparison(clocksOfRing(steps, ring.ofR), steps);
+                           << comparison(clocksOfRing(steps, ring.ofR,
+                                                      ring.tiles.rows),
+                                         steps);
       return Ring();
     }
     if (programs && *programs > ring.ofR)
@@ -506,19 +551,20 @@ struct SelectSchedule
              << " programs of the l_step, got " << *programs;
     ring.ofR = programs.value_or(ring.ofR);
     int64_t least = ring.leastSlots();
-    int64_t most = std::min(mostRingBytes / ringSlotBytes(s),
+    int64_t most = std::min(mostRingBytes / ringSlotBytes(s, ring.tiles),
                             mostSlotsOfProgram * ring.ofR) /
-                   ringColumns * ringColumns;
+                   ring.tiles.columns * ring.tiles.columns;
     if (most < least)
       return step->emitOpError("schedule: expected r_step.ring of more "
                                "programs, each with up to ")
              << mostSlotsOfProgram << " of at least " << least << " slots, got "
              << ring.ofR;
     ring.slots = slots.value_or(std::clamp(ring.slots, least, most));
-    if (ring.slots % ringColumns || ring.slots < least || ring.slots > most)
+    if (ring.slots % ring.tiles.columns || ring.slots < least ||
+        ring.slots > most)
       return step->emitOpError("schedule: expected r_step.slots of ")
-             << least << " to " << most << ", in multiples of " << ringColumns
-             << ", got " << ring.slots;
+             << least << " to " << most << ", in multiples of "
+             << ring.tiles.columns << ", got " << ring.slots;
     return ring;
   }
 
@@ -604,7 +650,7 @@ struct SelectSchedule
     Type element = gpu ? shape.element : Type(Float32Type::get(&getContext()));
     auto schedule = ScheduleAttr::getChecked(
         fail, &getContext(), c.kind, c.rows, c.columns, c.warps, c.stages,
-        c.chunk, element, c.cluster, c.ring, c.slots);
+        c.chunk, element, c.cluster, c.ring, c.slots, c.rest);
     if (!schedule)
       return failure();
     kernel.setScheduleAttr(schedule);

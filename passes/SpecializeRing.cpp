@@ -10,21 +10,47 @@
 using namespace mlir;
 using namespace monarch;
 
-/// The programs of a ring have five warpgroups, which start with 96 registers a
-/// thread: of 5 * 96, R's get 3 * 144 + 2 * 24, L's 4 * 112 + 32.
-constexpr int64_t ringConsumerRegisters = 144, ringProducerRegisters = 24;
-constexpr int64_t ringTeamRegisters = 112, ringReaderRegisters = 32;
+/// Registers of a thread beside the consumers of R and of L, and of one that
+/// holds the rest of L's rows.
+constexpr int64_t ringProducerRegisters = 24, ringReaderRegisters = 32,
+                  ringRestRegisters = 192;
 
-/// A warp of the producer's does `body` for every turn of the consumers, or as
-/// many as there are teams, from `warp` on.
+/// What is left for a thread of `consumers` of a program's `warps` where a lane
+/// of all others has `others`: they start with equal shares of 65536.
+static int64_t shareOf(int64_t consumers, int64_t warps, int64_t others) {
+  int64_t atLaunch = 65536 / (32 * warps) / 8 * 8;
+  return (atLaunch * warps - others) / consumers / 8 * 8;
+}
+
+/// The number of a role's team, null where it has one.
+static Value teamOf(tile::RoleOp role) {
+  return role.getTeams() > 1 ? role.getBody().getArgument(0) : Value();
+}
+
+/// Turn t of team i of so many is turn t * teams + i of their rings.
+static Value turnOfTeam(OpBuilder &b, Location loc, Value turn, Value team,
+                        int64_t teams) {
+  if (!team)
+    return turn;
+  Value count = arith::ConstantIndexOp::create(b, loc, teams);
+  return arith::AddIOp::create(
+      b, loc, arith::MulIOp::create(b, loc, turn, count), team);
+}
+
+/// A warp of the producer's for each of `teams`, from `warp` on, does `body`
+/// for every turn of the consumers, or of its team of them.
 void WarpSpecializer::messenger(
-    int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
-    llvm::function_ref<void(Value, IRMapping &)> body, int64_t teams) {
+    int64_t warp, int64_t teams, scf::ForOp loop, tile::RoleOp consumer,
+    llvm::function_ref<void(Value, IRMapping &)> body) {
   OpBuilder::InsertionGuard guard(b);
   tile::RoleOp role = makeRole("producer", 1, warp, /*registers=*/0, teams);
-  if (teams > 1)
-    role.getBody().addArgument(b.getIndexType(), loc);
-  eachTurn(loop, consumer, body);
+  IRMapping known;
+  if (teams > 1) {
+    Value number = role.getBody().addArgument(b.getIndexType(), loc);
+    if (Value team = teamOf(consumer))
+      known.map(team, number);
+  }
+  eachTurn(loop, consumer, body, known);
 }
 
 /// Rows for the next turn, which the body loads in a branch and carries, come
@@ -62,10 +88,11 @@ LogicalResult WarpSpecializer::loadAhead(scf::ForOp &loop) {
   return success();
 }
 
-/// Writers of a ring: a producer beside them, one of whose warps starts the
-/// copies. Others wait for programs that read, copy rows out for a warpgroup
-/// each (monarch-tile-stage-outputs), and count, each of which takes a way to
-/// the L2 cache and back: consumers only exchange signals with them.
+/// Writers of a ring, one of them or teams: a producer beside them, one of
+/// whose warps starts the copies. Others wait for programs that read, copy rows
+/// out for a warpgroup each (monarch-tile-stage-outputs), and count, each of
+/// which takes a way to the L2 cache and back: consumers only exchange signals
+/// with them. Teams have warps of their own for each.
 LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
                                        MutableArrayRef<tile::LoadOp> loads) {
   auto loop = dyn_cast<scf::ForOp>(loads.front()->getParentOp());
@@ -74,7 +101,12 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
       getConstantIntValue(loop.getStep()) != 1)
     return consumer.emitError("expected one loop over turns, from 0 by 1, in "
                               "the first role");
-  if (failed(loadAhead(loop)) || failed(allocate(loads, schedule.getStages())))
+  // What differs between teams: their turns, and stages of all rings.
+  // Values of teams come while their turn's scores are made: where there is
+  // room for another stage it is for keys.
+  int64_t teams = consumer.getTeams(), stages = teams * schedule.getStages();
+  if (failed(loadAhead(loop)) ||
+      failed(allocate(loads, {teams > 1 ? stages + teams : stages, stages})))
     return failure();
   loc = consumer.getLoc();
   b.setInsertionPoint(consumer);
@@ -86,69 +118,88 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
     }
   // A turn's place in the ring is free when the one that was there so many
   // turns before has been counted.
+  int64_t writers = schedule.getRing() * teams;
   auto signalType = tile::SignalType::get(
       b.getContext(),
-      llvm::PowerOf2Ceil(ceilDiv(schedule.getSlots(), schedule.getRing()) + 2));
+      teams * llvm::PowerOf2Ceil(ceilDiv(schedule.getSlots(), writers) + 2));
   auto counts = llvm::to_vector(loop.getBody()->getOps<tile::AwaitCountOp>());
   auto adds = llvm::to_vector(loop.getBody()->getOps<tile::AddCountOp>());
   if (counts.size() != 1 || adds.size() != 1)
     return consumer.emitError("expected one wait and one count a turn");
   tile::AwaitCountOp wait = counts.front();
   tile::AddCountOp add = adds.front();
-  tile::RoleOp readers;
+  SmallVector<tile::RoleOp> readers;
   programs.walk([&](tile::RoleOp other) {
-    if (other.getTeams() > 1)
-      readers = other;
+    if (other.getBeside())
+      readers.push_back(other);
   });
-  if (!readers)
-    return consumer.emitError("expected teams that read the ring");
-  int64_t parts = schedule.getWarps() / 4;
+  if (readers.empty())
+    return consumer.emitError("expected a role beside it that reads the ring");
+  // Of one warpgroup each: parts of a role, or its teams.
+  int64_t parts = teams * consumer.getWarps() / 4;
+  int64_t allWarps = 4; // and a producer's
+  for (tile::RoleOp reader : readers)
+    allWarps += reader.getTeams() * reader.getWarps();
+  int64_t others = allWarps - schedule.getWarps();
+  if ((teams > 1 && parts != teams) || others < 3 * teams + parts || others % 4)
+    return consumer.emitError("expected one warpgroup, or teams of one, and ")
+           << 3 * teams + parts << " or more of the readers' " << allWarps
+           << " warps beside them";
   Value free = tile::AllocSignalOp::create(b, loc, signalType);
   Value stored = tile::AllocSignalOp::create(
       b, loc, tile::SignalType::get(b.getContext(), parts));
   Value written = tile::AllocSignalOp::create(b, loc, signalType);
-  // All warps beside the consumers, as many as readers have.
-  makeRole("producer", 20 - schedule.getWarps(), schedule.getWarps(),
-           ringProducerRegisters);
-  messenger(0, loop, consumer, [&](Value turn, IRMapping &mapping) {
+  makeRole("producer", others, schedule.getWarps(), ringProducerRegisters);
+  messenger(0, teams, loop, consumer, [&](Value turn, IRMapping &mapping) {
+    Value team = teamOf(consumer);
+    Value number = team ? mapping.lookup(team) : Value();
+    Value at = turnOfTeam(b, loc, turn, number, teams);
     for (auto [i, load] : llvm::enumerate(loads))
-      copy(i, load, turn, Value(), consumer, mapping);
+      copy(i, load, at, Value(), consumer, mapping);
   });
-  messenger(1, loop, consumer, [&](Value turn, IRMapping &mapping) {
+  auto await = [&](Value turn, IRMapping &mapping) {
     tile::AwaitCountOp::create(b, loc, wait.getCounters(),
                                remake(b, wait.getIndex(), consumer, mapping),
                                remake(b, wait.getLeast(), consumer, mapping));
-    tile::RaiseOp::create(b, loc, free, turn);
-  });
-  messenger(2, loop, consumer, [&](Value turn, IRMapping &mapping) {
-    tile::AwaitSignalOp::create(b, loc, written, turn);
+    tile::RaiseOp::create(b, loc, free, turn, teams);
+  };
+  messenger(teams, teams, loop, consumer, await);
+  auto count = [&](Value turn, IRMapping &mapping) {
+    tile::AwaitSignalOp::create(b, loc, written, turn, teams);
     tile::AddCountOp::create(b, loc, add.getCounters(),
                              remake(b, add.getIndex(), consumer, mapping),
                              /*reads=*/false);
-  });
+  };
+  messenger(2 * teams, teams, loop, consumer, count);
   auto passOn = [&](Value turn, IRMapping &) {
     tile::AwaitSignalOp::create(b, loc, stored, turn, parts);
-    tile::RaiseOp::create(b, loc, written, turn);
+    tile::RaiseOp::create(b, loc, written, turn, teams);
   };
-  messenger(3, loop, consumer, passOn, /*teams=*/parts);
+  messenger(3 * teams, parts, loop, consumer, passOn);
   b.setInsertionPoint(wait);
-  tile::AwaitSignalOp::create(b, loc, free, loop.getInductionVar());
+  tile::AwaitSignalOp::create(b, loc, free, loop.getInductionVar(), teams);
   wait.erase();
   b.setInsertionPoint(add);
   tile::RaiseOp::create(b, loc, stored, loop.getInductionVar(), parts);
   add.erase();
-  consumer.setRegisters(ringConsumerRegisters);
+  consumer.setRegisters(
+      shareOf(schedule.getWarps(), allWarps, ringProducerRegisters * others));
+  b.setInsertionPointToStart(loop.getBody());
+  Value turn =
+      turnOfTeam(b, loc, loop.getInductionVar(), teamOf(consumer), teams);
   for (auto [i, load] : llvm::enumerate(loads)) {
-    acquire(i, load, loop.getBody(), loop.getInductionVar());
+    acquire(i, load, loop.getBody(), turn);
     load.erase();
   }
-  return runReaders(readers);
+  return runReaders(readers.front(), ArrayRef(readers).drop_front());
 }
 
 /// Readers of a ring: teams, and beside them a warp for each, which starts the
 /// copies when other programs have written. A team counts what has come. Tile t
-/// of team i is turn t * teams + i of its rings.
-LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
+/// of team i is turn t * teams + i of its rings. Those that hold the `rest` of
+/// the rows read the same stages, and each team the tiles that it is for.
+LogicalResult WarpSpecializer::runReaders(tile::RoleOp role,
+                                          ArrayRef<tile::RoleOp> rest) {
   auto beside = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
   tile::AwaitCountOp wait;
   tile::AddCountOp add;
@@ -159,8 +210,7 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
   auto step = loop ? getConstantIntValue(loop.getStep()) : std::nullopt;
   auto end = loop ? getConstantIntValue(loop.getUpperBound()) : std::nullopt;
   if (!beside || !add || !slabs || slabs->getParentOp() != role || !step ||
-      !end || *end % *step || schedule.getWarps() != 12 ||
-      role.getTeams() != ringTeams || role.getWarps() != 4 ||
+      !end || *end % *step || role.getWarps() % 4 ||
       getConstantIntValue(loop.getLowerBound()) != 0 ||
       getConstantIntValue(slabs.getLowerBound()) != 0 ||
       getConstantIntValue(slabs.getStep()) != 1)
@@ -168,6 +218,9 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
                           "tiles in a loop over slabs");
   SmallVector<tile::LoadOp> loads(loop.getBody()->getOps<tile::LoadOp>());
   int64_t teams = role.getTeams(), perSlab = *end / *step;
+  int64_t warps = teams * role.getWarps() + 4, others = 4 * ringReaderRegisters;
+  for (tile::RoleOp other : rest)
+    warps += other.getTeams() * other.getWarps();
   if (failed(allocate(loads, teams * beside.getStages())))
     return failure();
   loc = role.getLoc();
@@ -180,13 +233,12 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
   auto times = [&](Value x, int64_t y) -> Value {
     return arith::MulIOp::create(b, loc, x, number(y));
   };
-  Value team = role.getBody().front().getArgument(0);
+  Value team = teamOf(role);
 
   b.setInsertionPoint(role);
   {
     OpBuilder::InsertionGuard guard(b);
-    makeRole("producer", teams, role.getFirst() + teams * role.getWarps(),
-             ringReaderRegisters);
+    makeRole("producer", 4, warps - 4, ringReaderRegisters);
     // For every tile, with the loops' variables there.
     auto eachTile = [&](llvm::function_ref<void(Value, IRMapping &)> body) {
       IRMapping outside, mapping;
@@ -205,28 +257,56 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role) {
     // A lane for each box of a tile: 8 keys.
     tile::RoleOp copier =
         makeRole("producer", 1, 0, /*registers=*/0, teams, *step / 8);
-    Value its = copier.getBody().addArgument(b.getIndexType(), loc);
+    Value its;
+    if (team)
+      its = copier.getBody().addArgument(b.getIndexType(), loc);
     eachTile([&](Value tile, IRMapping &mapping) {
       tile::AwaitCountOp::create(b, loc, wait.getCounters(),
                                  remake(b, wait.getIndex(), role, mapping),
                                  remake(b, wait.getLeast(), role, mapping));
-      mapping.map(team, its);
+      if (team)
+        mapping.map(team, its);
       for (auto [x, load] : llvm::enumerate(loads))
-        copy(x, load, plus(times(tile, teams), its), Value(), role, mapping);
+        copy(x, load, turnOfTeam(b, loc, tile, its, teams), Value(), role,
+             mapping);
     });
   }
-  b.setInsertionPointToStart(loop.getBody());
-  Value inSlab =
-      arith::DivUIOp::create(b, loc, loop.getInductionVar(), number(*step));
-  Value tile = plus(times(slabs.getInductionVar(), perSlab), inSlab);
-  Value turn = plus(times(tile, teams), team);
-  for (auto [i, load] : llvm::enumerate(loads)) {
-    acquire(i, load, loop.getBody(), turn);
-    load.erase();
-  }
+  auto acquireAll = [&](scf::ForOp slabs, scf::ForOp loop,
+                        MutableArrayRef<tile::LoadOp> loads, Value team) {
+    b.setInsertionPointToStart(loop.getBody());
+    Value inSlab =
+        arith::DivUIOp::create(b, loc, loop.getInductionVar(), number(*step));
+    Value tile = plus(times(slabs.getInductionVar(), perSlab), inSlab);
+    Value turn = turnOfTeam(b, loc, tile, team, teams);
+    for (auto [i, load] : llvm::enumerate(loads)) {
+      acquire(i, load, loop.getBody(), turn);
+      load.erase();
+    }
+  };
+  acquireAll(slabs, loop, loads, team);
   auto acquires = llvm::to_vector(loop.getBody()->getOps<tile::AcquireOp>());
   add->moveAfter(acquires.back());
   wait.erase();
-  role.setRegisters(ringTeamRegisters);
+  for (tile::RoleOp other : rest) {
+    SmallVector<tile::LoadOp> same;
+    other.walk([&](scf::ForOp inner) {
+      if (inner->getParentOp() != other)
+        llvm::append_range(same, inner.getBody()->getOps<tile::LoadOp>());
+    });
+    auto inner = same.empty() ? scf::ForOp()
+                              : dyn_cast<scf::ForOp>(same[0]->getParentOp());
+    auto outer =
+        inner ? dyn_cast<scf::ForOp>(inner->getParentOp()) : scf::ForOp();
+    if (teams != 1 || same.size() != loads.size() || !outer ||
+        outer->getParentOp() != other ||
+        getConstantIntValue(inner.getStep()) !=
+            *step * static_cast<int64_t>(other.getTeams()))
+      return other.emitError("expected the loads of the one team before it, in "
+                             "a loop over its tiles in a loop over slabs");
+    acquireAll(outer, inner, same, Value());
+    other.setRegisters(ringRestRegisters);
+    others += ringRestRegisters * 4;
+  }
+  role.setRegisters(shareOf(teams * role.getWarps(), warps, others));
   return success();
 }

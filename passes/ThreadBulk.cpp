@@ -83,14 +83,19 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
 void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
   ring.full = allocBarriers(ring.stages);
   ring.empty = allocBarriers(ring.stages);
-  // A turn is released by the warps of one of the consumers, or their threads
-  // where those read it.
-  int64_t each = isReadByThreads(ring.tile) ? 32 : 1;
-  int64_t consumers = warps;
+  // A turn is released by the warps of a consumer, or their threads where those
+  // read it: one team's. Roles in a cluster take turns, others read all turns.
+  llvm::SmallSetVector<tile::RoleOp, 2> roles;
   for (Operation *user : op.getRing().getUsers())
     if (isa<tile::ReleaseOp>(user))
       if (auto role = user->getParentOfType<tile::RoleOp>())
-        consumers = role.getWarps();
+        roles.insert(role);
+  auto arrivalsOf = [&](int64_t warps) {
+    return warps * (isReadByThreads(ring.tile, warps) ? 32 : 1);
+  };
+  int64_t arrivals = roles.empty() ? arrivalsOf(warps) : 0;
+  for (tile::RoleOp role : roles)
+    arrivals = arrivalsOf(role.getWarps()) + (member ? 0 : arrivals);
   Value isFirst =
       arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
   auto branch = scf::IfOp::create(b, loc, isFirst, false);
@@ -98,7 +103,7 @@ void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < ring.stages; ++s) {
     initBarrier(ring.full, s, 1);
-    initBarrier(ring.empty, s, each * consumers);
+    initBarrier(ring.empty, s, arrivals);
   }
 }
 
@@ -163,7 +168,7 @@ Value ThreadLowering::evictPolicy(StringRef evict) {
 
 LogicalResult ThreadLowering::lowerCopyBulk(tile::CopyBulkOp op) {
   const Ring *known = swizzledRing(op.getRing());
-  bool swizzled = known && !isReadByThreads(known->tile);
+  bool swizzled = known && tile::layoutOf(known->tile).getKind() == "swizzled";
   if (!known || !memories.count(op.getSource()) ||
       (swizzled && !tensorMaps.lookup(op.getSource())))
     return op.emitOpError("expected a ring of swizzled tiles and an argument "
@@ -292,7 +297,7 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   // What threads have read, not products, the copy engine may write only after
   // a fence in each of them: without it a copy overtook loads that waited
   // behind other warps' products for the shared memory. PTX ISA, "Async proxy".
-  if (isReadByThreads(ring.tile)) {
+  if (isReadByThreads(ring.tile, warps)) {
     fenceProxy();
     arrive(barrier);
     return success();
@@ -320,7 +325,8 @@ void ThreadLowering::fenceProxy() {
 LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
   RankedTensorType type = tileOf(op.getResult());
   auto role = op->getParentOfType<tile::RoleOp>();
-  if (!role || warps % 4 || role.getFirst() % 4 ||
+  bool aligned = areWarpgroups(warps) && role && role.getFirst() % 4 == 0;
+  if (!role || (!aligned && warps != 1) ||
       type.getDimSize(0) % (32 * warps / 8) || type.getDimSize(1) % 64 ||
       type.getElementTypeBitWidth() != 16)
     return op.emitOpError("expected rows of 16-bit elements in a role, as many "
@@ -363,6 +369,13 @@ ThreadLowering::DealtRows ThreadLowering::dealRows(tile::LoadOp op) {
   return d;
 }
 
+Value ThreadLowering::furtherRow(const DealtRows &d, Value to, int64_t at,
+                                 int64_t half) {
+  if (at % 8) // one warp's threads have 4 rows: the swizzle has a bit more
+    to = arith::XOrIOp::create(b, loc, to, i32(at % 8 * 16));
+  return add(to, i32(d.offset(at, half)));
+}
+
 /// Starts copies of rows as they are in memory.
 void ThreadLowering::copyRows(tile::LoadOp op, Value base) {
   const Memory &memory = memories.find(op.getSource())->second;
@@ -383,7 +396,7 @@ void ThreadLowering::copyRows(tile::LoadOp op, Value base) {
       // An invalid row reads nothing, wherever its pointer stands.
       Value there = advance(source, half * 128);
       NVVM::CpAsyncOp::create(
-          b, loc, sharedPointer(add(to, i32(d.offset(at, half)))), there,
+          b, loc, sharedPointer(furtherRow(d, to, at, half)), there,
           b.getI32IntegerAttr(16),
           NVVM::LoadCacheModifierKindAttr::get(b.getContext(),
                                                NVVM::LoadCacheModifierKind::CG),
@@ -415,9 +428,9 @@ void ThreadLowering::copyRowsInterleaved(tile::LoadOp op, Value base) {
     for (int64_t half = 0; half < d.halves; ++half) {
       Value v = guardedLoad(place, memory.pointer, quadType, half * 128);
       for (int64_t c = 0; c < 4; ++c)
-        LLVM::StoreOp::create(
-            b, loc, LLVM::ExtractElementOp::create(b, loc, v, i32(c)),
-            sharedPointer(add(to[c], i32(d.offset(at, half)))), 4);
+        LLVM::StoreOp::create(b, loc,
+                              LLVM::ExtractElementOp::create(b, loc, v, i32(c)),
+                              sharedPointer(furtherRow(d, to[c], at, half)), 4);
     }
   }
 }
@@ -425,6 +438,15 @@ void ThreadLowering::copyRowsInterleaved(tile::LoadOp op, Value base) {
 //===----------------------------------------------------------------------===//
 // Copies out
 //===----------------------------------------------------------------------===//
+
+/// The stage of a role's team, or the only one.
+Value ThreadLowering::ofTeam(Operation *op, const Ring &ring) {
+  if (ring.stages == 1)
+    return ring.base;
+  auto role = op->getParentOfType<tile::RoleOp>();
+  Value team = mapping.lookup(role.getBody().getArgument(0));
+  return add(ring.base, toI32(mul(team, index(ring.stageBytes))));
+}
 
 LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
   RankedTensorType type = tileOf(op.getValue());
@@ -435,7 +457,7 @@ LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
   const Ring &ring = it->second;
   int64_t bytes = rowBytes(ring.tile), column = op.getColumnOffset();
   Value start =
-      add(ring.base,
+      add(ofTeam(op, ring),
           toI32(add(mul(firstRow(type), index(bytes)), mul(quad, index(16)))));
   Type element = ring.tile.getElementType();
   for (int64_t h = 0; h < 2; ++h)
@@ -502,9 +524,12 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
                                              const Memory &memory) {
   auto role = op->getParentOfType<tile::RoleOp>();
   int64_t rows = ring.tile.getDimSize(0), bytes = rowBytes(ring.tile);
-  int64_t teams = role ? role.getTeams() : 1, share = rows / teams;
+  int64_t teams = role ? role.getTeams() : 1;
+  // Each has a stage, or they share one.
+  bool own = ring.stages == teams;
+  int64_t share = own ? rows : rows / teams;
   if (!isProducer(op) || lanesOf(op) > 1 || teams < 2 || share % 16 ||
-      share * teams != rows)
+      (!own && share * teams != rows))
     return op.emitOpError("expected a producer's teams for settled rows, with "
                           "16 each or a multiple");
   auto limit = op.getLimit() ? getConstantIntValue(op.getLimit())
@@ -513,8 +538,10 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
     return op.emitOpError("expected a constant limit, and room for its rows, "
                           "16 by 16, in ")
            << memory.type;
-  Value row = mul(mapping.lookup(role.getBody().getArgument(0)), index(share));
-  Value most = index(share);
+  Value row =
+      own ? index(0)
+          : mul(mapping.lookup(role.getBody().getArgument(0)), index(share));
+  Value from = ofTeam(op, ring), most = index(share);
   if (*limit <= rows - 16) // some teams have fewer
     most = arith::MinSIOp::create(
         b, loc, most, arith::SubIOp::create(b, loc, index(*limit), row));
@@ -538,7 +565,7 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
       Value staged = mul(add(row, index(4 * four)), index(bytes));
       NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(
           b, loc, tensorMaps.lookup(op.getDest()),
-          sharedPointer(add(ring.base, toI32(staged))),
+          sharedPointer(add(from, toI32(staged))),
           ValueRange{i32(0), toI32(at[3]), toI32(ofFour), i32(0), toI32(piece)},
           evictPolicy(op.getEvict()), NVVM::TMAStoreMode::TILE, Value());
     }

@@ -78,7 +78,7 @@ LogicalResult ThreadLowering::lowerAllocSignal(tile::AllocSignalOp op) {
   for (Operation *user : op.getSignal().getUsers())
     if (auto raise = dyn_cast<tile::RaiseOp>(user))
       if (auto role = user->getParentOfType<tile::RoleOp>())
-        raisers = (isProducer(user) ? role.getTeams() : role.getWarps()) /
+        raisers = role.getTeams() * (isProducer(user) ? 1 : role.getWarps()) /
                   raise.getParts();
   if (!raisers || rolesBegun)
     return op.emitOpError("expected a role that raises the signal, after this");
@@ -110,7 +110,7 @@ Value ThreadLowering::turnOfPart(Operation *op, Value turn, int64_t parts) {
     return turn;
   auto role = op->getParentOfType<tile::RoleOp>();
   Value part =
-      isProducer(op)
+      role.getTeams() > 1
           ? mapping.lookup(role.getBody().getArgument(0))
           : arith::DivUIOp::create(b, loc, warp, index(role.getWarps() / parts))
                 .getResult();

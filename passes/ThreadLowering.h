@@ -112,6 +112,11 @@ inline int64_t rowsTogether(RankedTensorType tile) {
   return rows ? rows : paddedRows(tile);
 }
 
+/// Bytes from 8 rows of a swizzled tile to the next 8.
+inline int64_t bytesOfEightRows(RankedTensorType tile) {
+  return tile::layoutOf(tile).getRows() ? tile.getDimSize(1) * 16 : 1024;
+}
+
 class ThreadLowering {
 public:
   ThreadLowering(func::FuncOp from, ScheduleAttr schedule, int64_t &products)
@@ -269,6 +274,7 @@ private:
   LogicalResult lowerDot(tile::DotOp op);
   LogicalResult lowerConvert(tile::ConvertLayoutOp op);
   LogicalResult lowerColumn(tile::ColumnOp op);
+  LogicalResult lowerReduceTeams(tile::ReduceTeamsOp op);
   LogicalResult lowerAlloc(tile::AllocRingOp op);
   void lowerCopy(tile::CopyAsyncOp op);
   int64_t registerCount(RankedTensorType type);
@@ -319,6 +325,7 @@ private:
                              Type element);
   void lowerAwait(tile::AwaitOp op);
   LogicalResult lowerWgmma(tile::DotOp op);
+  Value ofTeam(Operation *op, const Ring &ring);
   LogicalResult lowerStage(tile::StageOp op);
   LogicalResult loadSwizzled(tile::LoadOp op);
   /// Halves of rows, dealt to threads that copy 16 bytes each: this one's row
@@ -332,10 +339,16 @@ private:
     }
   };
   DealtRows dealRows(tile::LoadOp op);
+  /// Where a chunk at `to` is in the half of the row `at` rows further.
+  Value furtherRow(const DealtRows &d, Value to, int64_t at, int64_t half);
   void copyRows(tile::LoadOp op, Value base);
   void copyRowsInterleaved(tile::LoadOp op, Value base);
   /// The warps of a role meet.
   void meet(tile::RoleOp role) {
+    if (role.getWarps() == 1) {
+      NVVM::SyncWarpOp::create(b, loc, i32(-1));
+      return;
+    }
     Value number = i32(1 + role.getFirst() / 4);
     if (role.getTeams() > 1)
       number = add(
@@ -380,9 +393,12 @@ private:
   llvm::DenseMap<Value, Memory> memories;
   llvm::DenseMap<Value, Ring> rings;
   llvm::DenseMap<Value, Exchange> exchanges;
-  llvm::DenseMap<Value, Value> signals;    ///< i32 address of the first barrier
-  Value thread, lane, warp, group, quad;   ///< index: tid, lane, warp, g, c
-  Value sharedBase;                        ///< i32
+  llvm::DenseMap<Value, Value> signals;  ///< i32 address of the first barrier
+  Value thread, lane, warp, group, quad; ///< index: tid, lane, warp, g, c
+  Value sharedBase;                      ///< i32
+  /// Of a role's teams: where the first one's shared memory starts, and how
+  /// many bytes each has, i32.
+  Value teamsBase, teamBytes;
   llvm::DenseMap<Value, Value> tensorMaps; ///< of memories, as pointers
   int64_t allWarps;                        ///< of all roles
   /// Registers a thread has when a program starts.

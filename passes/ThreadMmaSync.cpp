@@ -51,13 +51,18 @@ void ThreadLowering::multiply(MutableArrayRef<Value> acc, ArrayRef<Value> lhs,
 }
 
 LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
-  if (kindOf(op.getRhs()) == "swizzled")
+  bool swizzled = kindOf(op.getRhs()) == "swizzled";
+  if (swizzled && areWarpgroups(warps))
     return lowerWgmma(op);
   RankedTensorType type = tileOf(op.getResult()), rhsType = tileOf(op.getRhs());
   bool exchanged = kindOf(op.getRhs()) == "exchanged";
   int64_t groups = op.getGroups();
-  if (kindOf(op.getLhs()) != "lhs" || op.getTransposeLhs() ||
-      (kindOf(op.getRhs()) != "shared" && !exchanged))
+  bool inRegisters = kindOf(op.getLhs()) == "lhs";
+  bool shared = swizzled && kindOf(op.getLhs()) == "swizzled" &&
+                rowTiles(type) == 1 && warps == 1;
+  if ((!inRegisters && !shared) || op.getTransposeLhs() ||
+      (shared && !op.getTransposeRhs()) ||
+      (kindOf(op.getRhs()) != "shared" && !exchanged && !swizzled))
     return op.emitOpError("expected a lhs in registers and a rhs in shared "
                           "memory");
   if (exchanged ? warps % groups || rhsType.getDimSize(0) / groups % 8
@@ -83,11 +88,14 @@ LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
     Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
     acc.assign(mTiles * nTiles * 4, zero);
   }
+  Registers rowsOfStep; // of a lhs in shared memory
   auto accumulate = [&](int64_t step, int64_t n, ArrayRef<Value> rhs) {
     for (int64_t m = 0; m < mTiles; ++m)
-      multiply(MutableArrayRef(acc).slice((m * nTiles + n) * 4, 4),
-               ArrayRef(lhs).slice((m * steps + step) * 4, 2 * rhs.size()), rhs,
-               element);
+      multiply(
+          MutableArrayRef(acc).slice((m * nTiles + n) * 4, 4),
+          shared ? ArrayRef(rowsOfStep)
+                 : ArrayRef(lhs).slice((m * steps + step) * 4, 2 * rhs.size()),
+          rhs, element);
   };
   // Lane's row inside an 8-row matrix is l7. A row's chunk q is at q ^ (row %
   // 8) and matrices start at multiples of 8 rows and of 16 bytes times a power
@@ -96,28 +104,50 @@ LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
   Value which = arith::ShRUIOp::create(b, loc, lane, index(3));
   Value low = arith::AndIOp::create(b, loc, which, index(1));
   Value high = arith::ShRUIOp::create(b, loc, lane, index(4));
-  auto start = [&](Value row, Value chunk) {
-    Value swizzled = arith::XOrIOp::create(b, loc, chunk, l7);
+  int64_t groupBytes = swizzled ? bytesOfEightRows(rhsType) : 8 * bytes;
+  int64_t lineBytes = swizzled ? 128 : bytes; // of a row, of 64 channels of it
+  int64_t halfBytes = rowsTogether(rhsType) * 128;
+  auto start = [&](Value eight, Value chunk) {
+    Value at = arith::XOrIOp::create(b, loc, chunk, l7);
     if (place) {
       Value odd = arith::AndIOp::create(b, loc, place, i32(1));
-      swizzled = arith::XOrIOp::create(
-          b, loc, swizzled,
-          arith::IndexCastOp::create(b, loc, b.getIndexType(),
-                                     mul(odd, i32(4))));
+      at = arith::XOrIOp::create(b, loc, at,
+                                 arith::IndexCastOp::create(b, loc,
+                                                            b.getIndexType(),
+                                                            mul(odd, i32(4))));
     }
-    return add(base,
-               toI32(add(mul(row, index(bytes)), mul(swizzled, index(16)))));
+    Value row = mul(l7, index(lineBytes));
+    if (eight)
+      row = add(row, mul(eight, index(groupBytes)));
+    return add(base, toI32(add(row, mul(at, index(16)))));
   };
   auto move = [&](Value address, int64_t chunks, int64_t rows) {
+    int64_t distance = rows / 8 * groupBytes;
+    if (swizzled) { // halves of 64 channels are apart
+      distance += chunks / 8 * halfBytes;
+      chunks %= 8;
+    }
     if (chunks)
       address = arith::XOrIOp::create(b, loc, address, i32(chunks * 16));
-    return rows ? add(address, i32(rows * bytes)) : address;
+    return distance ? add(address, i32(distance)) : address;
+  };
+  // 16 rows of a lhs in shared memory, 16 channels.
+  auto rowsAt = [&](int64_t step) {
+    RankedTensorType lhsType = tileOf(op.getLhs());
+    Value chunk = arith::XOrIOp::create(b, loc, high, l7);
+    Value row =
+        add(mul(l7, index(128)), mul(low, index(bytesOfEightRows(lhsType))));
+    Value at = add(lhs[0], toI32(add(row, mul(chunk, index(16)))));
+    at = arith::XOrIOp::create(b, loc, at, i32(step % 4 * 32));
+    return add(at, i32(step / 4 * rowsTogether(lhsType) * 128));
   };
   if (op.getTransposeRhs()) {
     // rhs rows are columns of the result: matrices of 8 rows x 8 channels.
-    Value pairs = start(add(l7, mul(high, index(8))), low);
-    Value single = start(l7, low);
-    for (int64_t s = 0; s < steps; ++s)
+    Value pairs = start(high, low);
+    Value single = start(Value(), low);
+    for (int64_t s = 0; s < steps; ++s) {
+      if (shared)
+        rowsOfStep = matrices(rowsAt(s), 4, false);
       for (int64_t n = 0; n < nTiles; n += 2) {
         bool pair = n + 1 < nTiles;
         Registers r = matrices(move(pair ? pairs : single, 2 * s, 8 * n),
@@ -126,10 +156,11 @@ LogicalResult ThreadLowering::lowerDot(tile::DotOp op) {
         if (pair)
           accumulate(s, n + 1, {r[2], r[3]});
       }
+    }
   } else {
     int64_t first = op.getRhsOffset() / 8;
-    Value pairs = start(add(l7, mul(low, index(8))), high);
-    Value four = start(l7, which);
+    Value pairs = start(low, high);
+    Value four = start(Value(), which);
     for (int64_t s = 0; s < steps; ++s) {
       bool whole = depth - 16 * s >= 16;
       for (int64_t n = 0; n < nTiles; n += whole ? 2 : 4) {

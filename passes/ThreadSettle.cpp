@@ -151,11 +151,18 @@ LogicalResult ThreadLowering::lowerSettle(tile::SettleOp op) {
     others = add(others, count(word));
   }
   Value firsts = sub(i32(programs), others);
-  int64_t quota = ceilDiv(readers, 2), quotaOfOthers = readers / 2;
+  // Readers of 4 pairs are in one half, those of the next 4 in the other.
+  int64_t together = 4 / op.getPairs();
+  int64_t quota = readers / (2 * together) * together +
+                  std::min(readers % (2 * together), together);
+  int64_t quotaOfOthers = readers - quota;
   Value rank = select(isOther, before, sub(number, before));
   Value most = select(isOther, i32(quotaOfOthers), i32(quota));
   Value side = select(isOther, i32(1), i32(0));
-  Value asReader = add(add(i32(writers), mul(rank, i32(2))), side);
+  Value inFour = arith::RemUIOp::create(b, loc, rank, i32(together));
+  Value asReader =
+      add(i32(writers), add(add(mul(sub(rank, inFour), i32(2)), inFour),
+                            mul(side, i32(together))));
   Value asWriter =
       add(sub(rank, most), select(isOther, sub(firsts, i32(quota)), i32(0)));
   Value enough = arith::AndIOp::create(

@@ -88,6 +88,8 @@ LogicalResult ThreadLowering::lowerRole(tile::RoleOp op) {
   sharedBytes = roundUp(sharedBytes, 1024);
   int64_t start = sharedBytes;
   auto perTeam = arith::ConstantIntOp::create(b, loc, 0, 32);
+  llvm::SaveAndRestore<Value> allOfThem(teamsBase, sharedBase),
+      each(teamBytes, perTeam);
   llvm::SaveAndRestore<Value> itsBase(
       sharedBase, add(sharedBase, mul(toI32(number), perTeam)));
   if (failed(lowerBlock(&op.getBody().front())))
@@ -141,10 +143,7 @@ LogicalResult ThreadLowering::lowerWgmma(tile::DotOp op) {
   int64_t columns = type.getDimSize(1), count = columns / 2;
   int64_t depth = tileOf(op.getLhs()).getDimSize(1), steps = ceilDiv(depth, 16);
   int64_t halfBytes = rowsTogether(rhsType) * 128;
-  // Of 8 rows to the next 8.
-  int64_t groupBytes = tile::layoutOf(rhsType).getRows()
-                           ? rhsType.getDimSize(1) / 64 * halfBytes
-                           : 1024;
+  int64_t groupBytes = bytesOfEightRows(rhsType);
   bool transposed = op.getTransposeRhs();
   if (!transposed && (columns % 64 || columns > 256 || op.getRhsOffset() % 64))
     return op.emitOpError("expected outputs of a multiple of 64 channels up to "

@@ -55,7 +55,7 @@ static StringRef kindFor(Value v, ScheduleAttr schedule, bool sharesQuery) {
 namespace {
 struct TileAssignLayouts
     : monarch::impl::MonarchTileAssignLayoutsBase<TileAssignLayouts> {
-  void assign(Value v, ScheduleAttr schedule, bool sharesQuery) {
+  void assign(Value v, ScheduleAttr schedule, int64_t warps, bool sharesQuery) {
     auto type = dyn_cast<RankedTensorType>(v.getType());
     if (!type || type.getEncoding())
       return;
@@ -64,8 +64,7 @@ struct TileAssignLayouts
     int64_t rows = kind == "swizzled" && load && isSettled(load.getSource())
                        ? 8 // which come together
                        : 0;
-    auto layout =
-        tile::LayoutAttr::get(&getContext(), kind, rowWarps(schedule), rows);
+    auto layout = tile::LayoutAttr::get(&getContext(), kind, warps, rows);
     auto placed =
         RankedTensorType::get(type.getShape(), type.getElementType(), layout);
     v.setType(placed);
@@ -94,8 +93,8 @@ struct TileAssignLayouts
   }
 
   /// `kernel`: a function, or a role of one whose steps have schedules of their
-  /// own.
-  void runOnKernel(Operation *kernel, ScheduleAttr schedule) {
+  /// own, of which `warps` share the rows of a tile.
+  void runOnKernel(Operation *kernel, ScheduleAttr schedule, int64_t warps) {
     bool readsFactors = false;
     kernel->walk([&](Operation *op) {
       if (auto load = dyn_cast<tile::LoadOp>(op))
@@ -114,11 +113,11 @@ struct TileAssignLayouts
         (schedule.getCluster() > 1 || schedule.getRing() || readsInBulk);
     kernel->walk([&](Operation *op) {
       for (Value v : op->getResults())
-        assign(v, schedule, sharesQuery);
+        assign(v, schedule, warps, sharesQuery);
       for (Region &region : op->getRegions())
         for (Block &block : region)
           for (Value v : block.getArguments())
-            assign(v, schedule, sharesQuery);
+            assign(v, schedule, warps, sharesQuery);
     });
     kernel->walk([&](tile::ReceiveOp receive) {
       OpBuilder b(receive->getBlock(), std::next(receive->getIterator()));
@@ -128,8 +127,7 @@ struct TileAssignLayouts
           continue;
         auto columns = RankedTensorType::get(
             type.getShape(), type.getElementType(),
-            tile::LayoutAttr::get(&getContext(), "columns",
-                                  rowWarps(schedule)));
+            tile::LayoutAttr::get(&getContext(), "columns", warps));
         auto conversion =
             tile::ConvertLayoutOp::create(b, receive.getLoc(), columns, v);
         v.replaceAllUsesExcept(conversion, conversion);
@@ -143,7 +141,7 @@ struct TileAssignLayouts
       auto type = cast<RankedTensorType>(dot.getLhs().getType());
       auto wanted = RankedTensorType::get(
           type.getShape(), type.getElementType(),
-          tile::LayoutAttr::get(&getContext(), "lhs", rowWarps(schedule)));
+          tile::LayoutAttr::get(&getContext(), "lhs", warps));
       OpBuilder b(dot);
       // A product in several chunks shares one conversion.
       tile::ConvertLayoutOp conversion;
@@ -184,10 +182,13 @@ struct TileAssignLayouts
         kernel.walk([&](tile::RoleOp role) {
           hasRoles = true;
           takeConstants(role);
-          runOnKernel(role, role.getBeside() && beside ? beside : schedule);
+          ScheduleAttr of = role.getBeside() && beside ? beside : schedule;
+          // Of the rest of the rows, single warps have 16.
+          int64_t warps = rowWarps(of);
+          runOnKernel(role, of, std::min<int64_t>(warps, role.getWarps()));
         });
         if (!hasRoles)
-          runOnKernel(kernel, schedule);
+          runOnKernel(kernel, schedule, rowWarps(schedule));
       }
   }
 };

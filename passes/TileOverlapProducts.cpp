@@ -15,11 +15,6 @@ namespace monarch {
 
 namespace {
 
-bool isAsynchronous(tile::DotOp dot) {
-  auto type = cast<RankedTensorType>(dot.getRhs().getType());
-  return type.getEncoding() && tile::layoutOf(type).getKind() == "swizzled";
-}
-
 /// What `op` needs from `start` onwards in its block, and `op`, in order; empty
 /// when that includes `product` or an op that does more than wait for a tile.
 SmallVector<Operation *> sliceFrom(Operation *start, Operation *op,

@@ -177,9 +177,9 @@ LogicalResult WarpSpecializer::nameBox(Operation *op, Value memory,
   return success();
 }
 
-/// A ring for every load.
+/// A ring for every load; those past the last of `stages` have as many as it.
 LogicalResult WarpSpecializer::allocate(MutableArrayRef<tile::LoadOp> loads,
-                                        int64_t stages) {
+                                        ArrayRef<int64_t> stages) {
   rings.clear();
   boxes.clear();
   maps.clear();
@@ -220,8 +220,9 @@ LogicalResult WarpSpecializer::allocate(MutableArrayRef<tile::LoadOp> loads,
       return failure();
     }
     maps.push_back(map);
+    int64_t count = stages[std::min(rings.size(), stages.size() - 1)];
     rings.push_back(tile::AllocRingOp::create(
-        b, load.getLoc(), tile::RingType::get(b.getContext(), stages, type)));
+        b, load.getLoc(), tile::RingType::get(b.getContext(), count, type)));
   }
   return success();
 }
@@ -284,11 +285,11 @@ Value WarpSpecializer::turnOf(scf::ForOp loop, Value at) {
 }
 
 /// A loop over the turns of `loop`, for another role. What `body` needs of
-/// `scope` is made anew.
+/// `scope` is made anew, of what is `known` there.
 void WarpSpecializer::eachTurn(
     scf::ForOp loop, Operation *scope,
-    llvm::function_ref<void(Value, IRMapping &)> body) {
-  IRMapping outside, inside;
+    llvm::function_ref<void(Value, IRMapping &)> body, const IRMapping &known) {
+  IRMapping outside = known, inside = known;
   auto bound = [&](Value v) { return remake(b, v, scope, outside); };
   auto turns =
       scf::ForOp::create(b, loc, bound(loop.getLowerBound()),
@@ -333,7 +334,8 @@ void WarpSpecializer::acquire(size_t i, tile::LoadOp load, Block *where,
         operands);
     v = tile::ColumnOp::create(b, load.getLoc(), load.getType(), v, column);
     last = v.getDefiningOp();
-  } else if (type != load.getType()) {
+  } else if (tile::layoutOf(type).getKind() !=
+             tile::layoutOf(load.getType()).getKind()) {
     v = tile::ConvertLayoutOp::create(b, load.getLoc(), load.getType(), v);
     last = v.getDefiningOp();
   }
@@ -341,7 +343,8 @@ void WarpSpecializer::acquire(size_t i, tile::LoadOp load, Block *where,
   b.setInsertionPointAfter(last);
   // What threads read has surely arrived when the block is done: the fence that
   // giving it back takes costs nothing there.
-  if (isReadByThreads(type))
+  auto role = load->getParentOfType<tile::RoleOp>();
+  if (isReadByThreads(type, role ? role.getWarps() : schedule.getWarps()))
     where->mightHaveTerminator() ? b.setInsertionPoint(&where->back())
                                  : b.setInsertionPointToEnd(where);
   tile::ReleaseOp::create(b, load.getLoc(), rings[i], turn);

@@ -66,6 +66,10 @@ struct TileStageOutputs
     b.setInsertionPointAfter(staged);
     IRMapping mapping;
     mapping.map(loop.getInductionVar(), turns.getInductionVar());
+    if (consumer.getTeams() > 1)
+      mapping.map(
+          consumer.getBody().getArgument(0),
+          staged->getParentOfType<tile::RoleOp>().getBody().getArgument(0));
     auto here = [&](Value v) { return remake(b, v, consumer, mapping); };
     SmallVector<Value> indices = llvm::map_to_vector(last.getIndices(), here);
     Value limit = last.getLimit() ? here(last.getLimit()) : Value();
@@ -113,8 +117,10 @@ struct TileStageOutputs
                                 dest.getElementType(), layout);
       beside ? b.setInsertionPoint(raise.getSignal().getDefiningOp())
              : b.setInsertionPointToStart(&role.getBody().front());
+      // A stage for each team of the role.
       Value ring = tile::AllocRingOp::create(
-          b, loc, tile::RingType::get(&getContext(), 1, tileType));
+          b, loc,
+          tile::RingType::get(&getContext(), role.getTeams(), tileType));
       if (beside) {
         copyOutBeside(raise, beside, stores, ring);
       } else {

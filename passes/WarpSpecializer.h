@@ -30,20 +30,22 @@ private:
                          MutableArrayRef<tile::LoadOp> loads);
   LogicalResult runRing(tile::RoleOp consumer,
                         MutableArrayRef<tile::LoadOp> loads);
-  LogicalResult runReaders(tile::RoleOp teams);
+  LogicalResult runReaders(tile::RoleOp role, ArrayRef<tile::RoleOp> rest);
   void produce(MutableArrayRef<tile::LoadOp> loads, scf::ForOp loop);
   Value turnOf(scf::ForOp loop, Value at);
   void eachTurn(scf::ForOp loop, Operation *scope,
-                llvm::function_ref<void(Value, IRMapping &)> body);
+                llvm::function_ref<void(Value, IRMapping &)> body,
+                const IRMapping &known = IRMapping());
   LogicalResult loadAhead(scf::ForOp &loop);
-  void messenger(int64_t warp, scf::ForOp loop, tile::RoleOp consumer,
-                 llvm::function_ref<void(Value, IRMapping &)> body,
-                 int64_t teams = 1);
+  void messenger(int64_t warp, int64_t teams, scf::ForOp loop,
+                 tile::RoleOp consumer,
+                 llvm::function_ref<void(Value, IRMapping &)> body);
   int64_t producerRegisters() const;
   int64_t consumerRegisters() const;
   void dealRegisters(tile::RoleOp role);
   void releaseReceived();
-  LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads, int64_t stages);
+  LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads,
+                         ArrayRef<int64_t> stages);
   void copy(size_t i, tile::LoadOp load, Value turn, Value enable,
             Operation *scope, IRMapping &mapping);
   void acquire(size_t i, tile::LoadOp load, Block *where, Value turn);

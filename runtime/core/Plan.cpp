@@ -318,12 +318,12 @@ bool encode(const CudaDriver &d, TensorMap &map, void *base,
   }
   // CUDA Driver API, CUtensorMapDataType and its neighbours.
   constexpr int float16 = 6, bfloat16 = 9, noInterleave = 0, noSwizzle = 0,
-                swizzle128 = 3, promote256 = 3, fillZero = 0;
+                swizzle128 = 3, promote128 = 2, fillZero = 0;
   int type = dtype == DType::BF16 ? bfloat16 : float16;
   return d.check(d.tensorMapEncodeTiled(&map, type, int(rank), base, sizes,
                                         bytes, box, steps, noInterleave,
                                         box[0] == 64 ? swizzle128 : noSwizzle,
-                                        promote256, fillZero),
+                                        promote128, fillZero),
                  ("encoding the tensor map of " + a.buffer).c_str(), error);
 }
 

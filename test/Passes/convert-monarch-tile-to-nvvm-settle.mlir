@@ -38,7 +38,7 @@ func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %into: memref<?x4x64x8x256xb
     // CHECK: scf.for
     // CHECK: ld.relaxed.gpu.global.u32
     // CHECK: llvm.store
-    %number, %near, %nearInto = monarch_tile.settle %p, %ring, %into, %scratch programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+    %number, %near, %nearInto = monarch_tile.settle %p, %ring, %into, %scratch programs 8 writers 3 pairs 4 : memref<?x4x64x8x256xbf16>, memref<8xi32>
     %writes = arith.cmpi slt, %number, %c3 : index
     scf.if %writes {
       %stage = monarch_tile.alloc_ring : <1, tensor<64x256xbf16, #staged>>

@@ -7,7 +7,10 @@
 // RUN: monarchc --workload=wan-14b-720p-97 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=RING14
 // RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.ring=77,r_step.slots=224 --emit=fused | FileCheck %s --check-prefix=DEALT
 // RUN: monarchc --grid=3,45,80 --heads=1 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=SHORT
-// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=WIDE
+// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=MANY
+// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --schedule=l_step.rows=192,l_step.warps=12,l_step.stages=3,l_step.rest=0 --emit=fused | FileCheck %s --check-prefix=NOREST
+// RUN: monarchc --grid=6,24,40 --tile=6,24,40 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=TOOMANY
+// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --schedule=r_step.ring=0 --emit=fused | FileCheck %s --check-prefix=WIDE
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --schedule=l_step.kind=mma_sync --emit=fused | FileCheck %s --check-prefix=SYNC
 // RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.ring=0,l_step.kind=wgmma --emit=fused | FileCheck %s --check-prefix=FEWER
 // RUN: monarchc --workload=vmonarch-480p --iterations=1 --recompute-frames=0 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=LONG
@@ -40,14 +43,24 @@
 // Between 33 and 64 rows in a block a pair's outputs fit a warpgroup: 47 programs
 // hold a slab's 187 pairs, the others deal its keys.
 // RING: remark: kernel r_step: wgmma 192 x 80 tiles, 12 warps, 2 stages: rows go to the l_step through a ring in L2, 85 programs beside its 47, an estimated 9785k clocks against 11180k apart
-// RING: remark: kernel l_step: wgmma 64 x 32 tiles, 4 warps, 2 stages: rows come from the r_step through a ring in L2, a pair a warpgroup
+// RING: remark: kernel l_step: wgmma 64 x 32 tiles, 16 warps, 2 stages: rows come from the r_step through a ring in L2, a pair for every 1 warpgroups
 // RING: kernel "attention" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 85, slots = 320>
-// RING-SAME: beside <kind = "wgmma", rows = 64, columns = 32, warps = 4, stages = 2, chunk = 128, element = bf16, ring = 47, slots = 320>
+// RING-SAME: beside <kind = "wgmma", rows = 64, columns = 32, warps = 16, stages = 2, chunk = 128, element = bf16, ring = 47, slots = 320>
 // RING14: kernel "attention" schedule <{{.*}}, ring = 85, slots = 320> beside <{{.*}}, ring = 47, slots = 320>
 // DEALT: kernel "attention" schedule <{{.*}}, ring = 77, slots = 224> beside <{{.*}}, ring = 47, slots = 224>
 // Too few keys to fill and drain a ring.
 // SHORT: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80,
 // SHORT-NOT: ring
+
+// 135 rows are two warpgroups' and 7 more, which single warps have; R's tile has
+// as many rows as a slab has pairs.
+// MANY: remark: kernel r_step: wgmma 64 x 80 tiles, 8 warps, 1 stages: rows go to the l_step through a ring in L2, 69 programs beside its 63, an estimated 4892k clocks against 4941k apart
+// MANY: remark: kernel l_step: wgmma 128 x 64 tiles, 8 warps, 4 stages: rows come from the r_step through a ring in L2, a pair for every 2 warpgroups
+// MANY: kernel "attention" schedule <kind = "wgmma", rows = 64, columns = 80, warps = 8, stages = 1, chunk = 64, element = bf16, ring = 69, slots = 704>
+// MANY-SAME: beside <kind = "wgmma", rows = 128, columns = 64, warps = 8, stages = 4, chunk = 128, element = bf16, ring = 63, slots = 704, rest = 16>
+// NOREST: beside <kind = "wgmma", rows = 192, columns = 64, warps = 12, stages = 3, chunk = 128, element = bf16, ring = 63, slots = 704>
+// A single warp has registers for 8 rows' outputs, not for 16.
+// TOOMANY-NOT: ring
 
 // b2 = 80 still fits three warpgroups; b1 = 135: so many rows share their keys
 // that L is on wgmma too.

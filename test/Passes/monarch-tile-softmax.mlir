@@ -53,7 +53,7 @@
 // RING-SAME: workspaces = [{bytes = 22020096 : i64, name = "ring"}, {bytes = 172032 : i64, name = "ws1"}, {bytes = 1792 : i64, name = "counters", zeroed = true}, {bytes = 64 : i64, name = "scratch", zeroed = true}]
 // RING: func.func @attention
 // RING: scf.forall (%[[ID:.+]]) in (124) {
-// RING-NEXT: %[[P:.+]], %[[ROWS:.+]], %[[INTO:.+]] = monarch_tile.settle %[[ID]], %{{.*}}, %{{.*}}, %{{.*}} programs 124 writers 77 : memref<?x28x192x8x256xbf16>, memref<16xi32>
+// RING-NEXT: %[[P:.+]], %[[ROWS:.+]], %[[INTO:.+]] = monarch_tile.settle %[[ID]], %{{.*}}, %{{.*}}, %{{.*}} programs 124 writers 77 pairs 4 : memref<?x28x192x8x256xbf16>, memref<16xi32>
 // RING: arith.cmpi slt, %[[P]], %c77
 // RING: scf.if
 // A writer's keys are every 77th of 960 a slab; each of 36 writers has 13 of a

@@ -2,7 +2,8 @@
 // RUN: monarchc --grid=3,4,40 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PLAN
 // RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=TEAMS
 // RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PERSISTENT
-// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=LSTEP
+// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --schedule=r_step.ring=0 --emit=mapped | FileCheck %s --check-prefix=LSTEP
+// RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=MANY
 
 // The launch plan learns the box of each tensor map: frame, row, token, head, channel.
 // PLAN: {box = array<i64: 1, 1, 40, 1, 64>, buffer = "key", offset = 0 : i64}, {box = array<i64: 1, 1, 40, 1, 64>, buffer = "value", offset = 0 : i64}
@@ -90,6 +91,54 @@
 // PERSISTENT: monarch_tile.acquire %[[B]][
 // PERSISTENT-NEXT: monarch_tile.add_count %{{.*}}[%{{.*}}] reads
 // PERSISTENT-NOT: _count
+
+// A ring for many block rows. R's warpgroups are teams, each with turns, single
+// threads and stages of its own; of keys there is one more, as values come while
+// scores are made.
+// MANY: monarch_tile.settle {{.*}} programs 132 writers 69 pairs 1 :
+// MANY: monarch_tile.alloc_ring : <4, tensor<80x128xbf16, #swizzled>>
+// MANY-NEXT: monarch_tile.alloc_ring : <2, tensor<80x128xbf16, #swizzled>>
+// MANY-NEXT: %[[FREE:.+]] = monarch_tile.alloc_signal : <16>
+// MANY: monarch_tile.alloc_signal : <2>
+// MANY-NEXT: %[[STORED:.+]] = monarch_tile.alloc_signal : <2>
+// MANY-NEXT: %[[WRITTEN:.+]] = monarch_tile.alloc_signal : <16>
+// MANY-NEXT: monarch_tile.role "producer" warps 8 from 8 registers 24 {
+// MANY-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+// MANY: scf.for %[[T:.+]] =
+// MANY-NEXT: %[[TWO:.+]] = arith.muli %[[T]], %c2
+// MANY-NEXT: %[[AT:.+]] = arith.addi %[[TWO]], %{{.*}}
+// MANY-COUNT-2: monarch_tile.copy_bulk {{.*}}[%[[AT]]]
+// MANY: monarch_tile.role "producer" warps 1 from 2 registers 0 teams 2 {
+// MANY: monarch_tile.await_count
+// MANY-NEXT: monarch_tile.raise %[[FREE]][%{{.*}}] parts 2
+// MANY: monarch_tile.role "producer" warps 1 from 4 registers 0 teams 2 {
+// MANY: monarch_tile.await_signal %[[WRITTEN]][%{{.*}}] parts 2
+// MANY: monarch_tile.role "producer" warps 1 from 6 registers 0 teams 2 {
+// MANY: monarch_tile.await_signal %[[STORED]][%{{.*}}] parts 2
+// MANY: monarch_tile.raise %[[WRITTEN]][%{{.*}}] parts 2
+// MANY: monarch_tile.role "consumer" warps 4 from 0 registers 232 teams 2 {
+// MANY: monarch_tile.await_signal %[[FREE]][%{{.*}}] parts 2
+// MANY: monarch_tile.raise %[[STORED]][%{{.*}}] parts 2
+// L's two warpgroups, and four single warps for its other rows: they read the
+// same stages, every fourth, by mma.sync. Only the warpgroups count.
+// MANY: %[[ROWS:.+]] = monarch_tile.alloc_ring : <4, tensor<64x256xbf16, #swizzled{{.*}}>>
+// MANY: monarch_tile.role "producer" warps 4 from 12 registers 32 {
+// MANY-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 lanes 8 {
+// MANY: monarch_tile.role beside "consumer" warps 8 from 0 registers 144 {
+// MANY: scf.for %{{.*}} = %c0 to %c960 step %c64
+// MANY: monarch_tile.acquire %[[ROWS]][
+// MANY: monarch_tile.add_count %{{.*}}[%{{.*}}] reads
+// MANY: monarch_tile.role beside "consumer" warps 1 from 8 registers 192 teams 4 {
+// MANY-NOT: _count
+// MANY: scf.for %{{.*}} = %{{.*}} to %c960 step %c256
+// MANY: monarch_tile.acquire %[[ROWS]][%[[TURN:.+]]] : {{.*}} -> tensor<64x256xbf16,
+// MANY-NEXT: monarch_tile.dot %{{.*}} transposed_rhs
+// MANY-NOT: monarch_tile.await
+// MANY: monarch_tile.dot %{{.*}} acc %{{.*}} {rhs_offset = 128 : i64}
+// MANY-NEXT: monarch_tile.release %[[ROWS]][%[[TURN]]]
+// What they have is put together, and the first one's rows are stored.
+// MANY-COUNT-3: monarch_tile.reduce_teams
+// MANY: monarch_tile.store
 
 #key = affine_map<(d0, d1, d2) -> (0, d0, d1, d2, 0)>
 #row = affine_map<(d0, d1) -> (0, d0, 0, d1, 0)>

@@ -92,6 +92,41 @@ func.func @signalled(%y: memref<?x8x9x8x128xbf16>, %v: tensor<192x64xf32, #wide>
   return
 }
 
+// Teams of a role have a place each, and their threads know which they are for.
+// CHECK-LABEL: func.func @teams
+// CHECK: %[[P:.+]] = monarch_tile.alloc_ring : <2, tensor<64x128xbf16, #staged{{.*}}>>
+// CHECK: monarch_tile.role "producer" warps 1 from 8 registers 0 teams 2 {
+// CHECK-NEXT: ^bb0(%[[ITS:.+]]: index):
+// CHECK: scf.for %[[T:.+]] =
+// CHECK: monarch_tile.copy_out %[[P]] to %{{.*}}[%[[ITS]], %[[T]]]
+// CHECK: monarch_tile.role "consumer" warps 4 from 0 registers 0 teams 2 {
+// CHECK-NEXT: ^bb0(%[[TEAM:.+]]: index):
+// CHECK: monarch_tile.stage %{{.*}} to %[[P]]
+func.func @teams(%y: memref<?x8x9x8x128xbf16>, %v: tensor<64x64xf32, #acc>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.forall (%i) in (%n) {
+    %staged = monarch_tile.alloc_signal : <2>
+    %written = monarch_tile.alloc_signal : <8>
+    monarch_tile.role "producer" warps 1 from 8 registers 0 teams 2 {
+    ^bb0(%its: index):
+      scf.for %k = %c0 to %n step %c1 {
+        monarch_tile.await_signal %staged[%k] parts 2 : <2>
+        monarch_tile.raise %written[%k] parts 2 : <8>
+      }
+    }
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 teams 2 {
+    ^bb0(%team: index):
+      scf.for %k = %c0 to %n step %c1 {
+        monarch_tile.store %v, %y[%team, %k] interleave {in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<64x64xf32, #acc>, memref<?x8x9x8x128xbf16>
+        monarch_tile.store %v, %y[%team, %k] interleave {column_offset = 64 : i64, in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<64x64xf32, #acc>, memref<?x8x9x8x128xbf16>
+        monarch_tile.raise %staged[%k] parts 2 : <2>
+      }
+    }
+  }
+  return
+}
+
 // -----
 
 // A signal that nobody awaits says nothing of rows.

@@ -86,7 +86,11 @@ def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
     take turns at 64 rows, with no producer beside them. `ring` (default 0, for
     none) is how many programs of a persistent kernel run this step, beside
     those that run the other: R's hand L's their rows through a ring of `slots`
-    keys in the L2 cache, and stay until all slabs are done.
+    keys in the L2 cache, and stay until all slabs are done. `rest` (default 0)
+    is how many rows past its `rows` a step of a ring has for which another
+    warpgroup would be too many: four single warps take tiles of keys in turn,
+    multiply by mma.sync, and put together what they have in the end. `stages`
+    is then a multiple of 4, so that a warp is always at the same ones.
 
     ```mlir
     #monarch.schedule<kind = "mma_sync", rows = 128, columns = 56, warps = 4, stages = 3, chunk = 32, element = bf16>
@@ -97,9 +101,15 @@ def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
                     "int64_t":$chunk, "::mlir::Type":$element,
                     DefaultValuedParameter<"int64_t", "1">:$cluster,
                     DefaultValuedParameter<"int64_t", "0">:$ring,
-                    DefaultValuedParameter<"int64_t", "0">:$slots);
+                    DefaultValuedParameter<"int64_t", "0">:$slots,
+                    DefaultValuedParameter<"int64_t", "0">:$rest);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// Single warps that share the `rest`: a warpgroup's, as registers are dealt
+    /// to warpgroups.
+    static constexpr int64_t restTeams = 4;
+  }];
 }
 
 class Monarch_Op<string mnemonic, list<Trait> traits = []>

@@ -101,7 +101,7 @@ def Tile_SignalType : TypeDef<Tile_Dialect, "Signal"> {
   let summary = "turns that some warps of a program have come to, for others";
   let description = [{
     Those that raise it are less than `stages` turns ahead of those that await
-    it.
+    it, or than `stages` / `parts` where each part has turns of its own.
   }];
   let parameters = (ins "int64_t":$stages);
   let assemblyFormat = "`<` $stages `>`";
@@ -213,6 +213,23 @@ def Tile_ReduceOp : Tile_Op<"reduce", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Tile_ReduceTeamsOp : Tile_Op<"reduce_teams",
+    [AllTypesMatch<["value", "result"]>]> {
+  let summary = "maximum or sum of what the teams of a role have";
+  let description = [{
+    `kind` is `max` or `sum`. All teams of the role meet, and each gets every
+    element's maximum or sum over them, added up in the order of the teams.
+
+    ```mlir
+    %most = monarch_tile.reduce_teams "max" %max : tensor<16xf32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$kind, AnyRankedTensor:$value);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$kind $value attr-dict `:` type($value)";
+  let hasVerifier = 1;
+}
+
 def Tile_BroadcastOp : Tile_Op<"broadcast", [Pure]> {
   let summary = "one value a row, or a column, as a whole tile";
   let description = [{
@@ -282,9 +299,11 @@ def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator]> {
     one warpgroup of which one thread starts the copies; roles inside it are for
     warps of its own, one thread each, or with `lanes` that many, which share
     the parts of a copy. `registers` is what each thread of the role gets of the
-    multiprocessor's registers, 0 to leave them as they are at launch. Roles run side by side and meet at their rings, exchanges and signals
-    only. With `teams` that many of them, numbered by the block's argument, do
-    the same side by side, `warps` each, and meet nowhere. `beside` marks those
+    multiprocessor's registers, 0 to leave them as they are at launch. Roles run
+    side by side and meet at their rings, exchanges and signals only. With
+    `teams` that many of them, numbered by the block's argument, do
+    the same side by side, `warps` each, and meet nowhere but to put together
+    what they have in the end (`reduce_teams`). `beside` marks those
     that the kernel's second schedule is for. Roles in the two branches of an
     `scf.if` are for different programs, which use the same warps and the same
     shared memory.
@@ -343,7 +362,7 @@ def Tile_SettleOp : Tile_Op<"settle",
     limits a ring (docs/performance.md). `memory` is [.., blocks, pairs, 8,
     channels] in 4 KiB chunks of 8 rows, and so is `into`, the same memory as
     rows are copied out to it; `program` is one of `programs`, of which those
-    from `writers` on read 4 pairs each, in order. Every program measures which
+    from `writers` on read `pairs` pairs each (1, 2 or 4), in order. Every program measures which
     half it is near and, for some of the 64 KiB of 16 pairs' chunks, whether the
     first is, and tells the others by way of `scratch`, which was zero. Then each
     has its `number`, so that readers of pairs 8n .. 8n+3 are in one half and
@@ -356,15 +375,16 @@ def Tile_SettleOp : Tile_Op<"settle",
     ```mlir
     %number, %near, %nearInto =
         monarch_tile.settle %program, %rows, %into, %scratch
-        programs 132 writers 85 : memref<?x36x192x8x256xbf16>, memref<20xi32>
+        programs 132 writers 85 pairs 4 : memref<?x36x192x8x256xbf16>, memref<20xi32>
     ```
   }];
   let arguments = (ins Index:$program, AnyMemRef:$memory, AnyMemRef:$into,
-      MemRefOf<[I32]>:$scratch, I64Attr:$programs, I64Attr:$writers);
+      MemRefOf<[I32]>:$scratch, I64Attr:$programs, I64Attr:$writers,
+      I64Attr:$pairs);
   let results = (outs Index:$number, AnyMemRef:$near, AnyMemRef:$nearInto);
   let assemblyFormat = [{
     $program `,` $memory `,` $into `,` $scratch `programs` $programs `writers`
-    $writers attr-dict `:` type($memory) `,` type($scratch)
+    $writers `pairs` $pairs attr-dict `:` type($memory) `,` type($scratch)
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{

@@ -371,3 +371,28 @@ func.func @f(%q: tensor<1x72x2x64xbf16>) {
 
 // expected-error @below {{expected slots up to 65536 with a ring, and 0 without, got 64}}
 #a = #monarch.schedule<kind = "wgmma", rows = 64, columns = 56, warps = 4, stages = 3, chunk = 64, element = bf16, slots = 64>
+
+// -----
+
+// expected-error @below {{expected teams of 192 rows, 16 a warp, got 16 warps}}
+#a = #monarch.schedule<kind = "wgmma", rows = 192, columns = 80, warps = 16, stages = 1, chunk = 64, element = bf16, ring = 69, slots = 64>
+
+// -----
+
+// expected-error @below {{expected rest 0, or 16 in a ring beside one team of all warps, got 8}}
+#a = #monarch.schedule<kind = "wgmma", rows = 128, columns = 64, warps = 8, stages = 4, chunk = 128, element = bf16, ring = 63, slots = 64, rest = 8>
+
+// -----
+
+// expected-error @below {{expected rest 0, or 16 in a ring beside one team of all warps, got 16}}
+#a = #monarch.schedule<kind = "wgmma", rows = 64, columns = 64, warps = 8, stages = 4, chunk = 128, element = bf16, ring = 63, slots = 64, rest = 16>
+
+// -----
+
+// expected-error @below {{expected rest 0, or 16 in a ring beside one team of all warps, got 16}}
+#a = #monarch.schedule<kind = "wgmma", rows = 128, columns = 64, warps = 8, stages = 4, chunk = 128, element = bf16, rest = 16>
+
+// -----
+
+// expected-error @below {{expected stages in multiples of 4 with a rest, got 3}}
+#a = #monarch.schedule<kind = "wgmma", rows = 128, columns = 64, warps = 8, stages = 3, chunk = 128, element = bf16, ring = 63, slots = 64, rest = 16>

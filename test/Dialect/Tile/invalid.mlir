@@ -318,15 +318,15 @@ func.func private @f(tensor<32x128xbf16, #monarch_tile.layout<swizzled, warps = 
 
 func.func @f(%p: index, %m: memref<?x4x60x8x256xbf16>, %s: memref<8xi32>) {
   // expected-error @below {{expected memory of [.., blocks, pairs, 8, channels] in chunks of 4096 bytes and whole groups of 16 pairs, got 'memref<?x4x60x8x256xbf16>'}}
-  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 : memref<?x4x60x8x256xbf16>, memref<8xi32>
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 pairs 4 : memref<?x4x60x8x256xbf16>, memref<8xi32>
   return
 }
 
 // -----
 
 func.func @f(%p: index, %m: memref<?x4x64x8x256xbf16>, %s: memref<8xi32>) {
-  // expected-error @below {{expected programs that write and others that read 4 of the pairs each, got 8 of which 8 write}}
-  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 8 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+  // expected-error @below {{expected programs that write and others that read 1, 2 or 4 of the pairs each, got 8 of which 8 write and others read 4}}
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 8 pairs 4 : memref<?x4x64x8x256xbf16>, memref<8xi32>
   return
 }
 
@@ -334,6 +334,46 @@ func.func @f(%p: index, %m: memref<?x4x64x8x256xbf16>, %s: memref<8xi32>) {
 
 func.func @f(%p: index, %m: memref<?x4x64x8x256xbf16>, %s: memref<2xi32>) {
   // expected-error @below {{expected scratch memory of 3 words, got 'memref<2xi32>'}}
-  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<2xi32>
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 pairs 4 : memref<?x4x64x8x256xbf16>, memref<2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%p: index, %m: memref<?x4x64x8x256xbf16>, %s: memref<8xi32>) {
+  // expected-error @below {{expected programs that write and others that read 1, 2 or 4 of the pairs each, got 8 of which 3 write and others read 3}}
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 pairs 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+  return
+}
+
+// -----
+
+func.func @f(%v: tensor<16xf32>) {
+  monarch_tile.role "consumer" warps 1 from 0 registers 0 teams 4 {
+  ^bb0(%team: index):
+    // expected-error @below {{expected kind max or sum, got 'min'}}
+    %m = monarch_tile.reduce_teams "min" %v : tensor<16xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @f(%v: tensor<16xf32>) {
+  monarch_tile.role "consumer" warps 1 from 0 registers 0 {
+    // expected-error @below {{expected a consumer's role of two teams or more around it}}
+    %m = monarch_tile.reduce_teams "max" %v : tensor<16xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @f(%v: tensor<16xbf16>) {
+  monarch_tile.role "consumer" warps 1 from 0 registers 0 teams 4 {
+  ^bb0(%team: index):
+    // expected-error @below {{expected a tile of f32, got 'tensor<16xbf16>'}}
+    %m = monarch_tile.reduce_teams "max" %v : tensor<16xbf16>
+  }
   return
 }

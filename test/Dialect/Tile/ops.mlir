@@ -156,9 +156,23 @@ func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index) {
 
 // CHECK-LABEL: func.func @settle
 func.func @settle(%p: index, %m: memref<?x4x64x8x256xbf16>, %s: memref<8xi32>) {
-  // CHECK: %{{.*}}, %{{.*}}, %{{.*}} = monarch_tile.settle %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
-  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+  // CHECK: %{{.*}}, %{{.*}}, %{{.*}} = monarch_tile.settle %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} programs 8 writers 3 pairs 4 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 pairs 4 : memref<?x4x64x8x256xbf16>, memref<8xi32>
   // CHECK: monarch_tile.alloc_ring : <2, tensor<32x256xbf16, #swizzled{{[0-9]*}}>>
   %r = monarch_tile.alloc_ring : <2, tensor<32x256xbf16, #monarch_tile.layout<swizzled, warps = 4, rows = 8>>>
+  return
+}
+
+// CHECK-LABEL: func.func @teams
+func.func @teams(%v: tensor<16xf32>, %n: index) {
+  // CHECK: monarch_tile.role "consumer" warps 1 from 8 registers 192 teams 4 {
+  monarch_tile.role "consumer" warps 1 from 8 registers 192 teams 4 {
+  ^bb0(%team: index):
+    // CHECK: monarch_tile.reduce_teams "max" %{{.*}} : tensor<16xf32>
+    %m = monarch_tile.reduce_teams "max" %v : tensor<16xf32>
+    // CHECK: monarch_tile.raise %{{.*}}[%{{.*}}] parts 4 : <4>
+    %s = monarch_tile.alloc_signal : <4>
+    monarch_tile.raise %s[%n] parts 4 : <4>
+  }
   return
 }
