@@ -27,7 +27,8 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
   image.arch = target.getChip().str();
   image.slabsPerHead = plan->slabsPerHead;
   for (const LaunchPlan::Workspace &ws : plan->workspaces)
-    image.workspaces.push_back({ws.name, ws.bytesPerSlab, ws.bytes, ws.zeroed});
+    image.workspaces.push_back(
+        {ws.name, ws.bytesPerSlab, ws.bytes, ws.zeroed, ws.zeroedOnce});
   for (const LaunchPlan::Launch &launch : plan->launches) {
     auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(launch.kernel);
     if (!function)
@@ -58,7 +59,7 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
     k.threads = threads[0];
     if (auto cluster =
             function->getAttrOfType<DenseI32ArrayAttr>("nvvm.cluster_dim"))
-      k.cluster = cluster[0];
+      k.cluster = cluster[0], k.clusters = schedule.getClusters();
     k.dynamicFrames = launch.dynamicFrames;
     k.persistent = launch.persistent;
     if (k.sharedBytes > target.getSharedMemory())

@@ -85,6 +85,7 @@ FailureOr<LaunchPlan> monarch::readLaunchPlan(ModuleOp module) {
       ws.bytesPerSlab =
           read.integer(attributes, "bytes_per_slab", "a workspace", 1);
     ws.zeroed = read.flag(attributes, "zeroed");
+    ws.zeroedOnce = read.flag(attributes, "zeroed_once");
     known.insert(ws.name);
     plan.workspaces.push_back(std::move(ws));
   }

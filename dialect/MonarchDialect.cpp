@@ -175,10 +175,12 @@ TargetAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
   return verifyKind(emitError, kind);
 }
 
-LogicalResult ScheduleAttr::verify(
-    llvm::function_ref<InFlightDiagnostic()> emitError, StringRef kind,
-    int64_t rows, int64_t columns, int64_t warps, int64_t stages, int64_t chunk,
-    Type element, int64_t cluster, int64_t ring, int64_t slots, int64_t rest) {
+LogicalResult
+ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
+                     StringRef kind, int64_t rows, int64_t columns,
+                     int64_t warps, int64_t stages, int64_t chunk, Type element,
+                     int64_t cluster, int64_t ring, int64_t slots, int64_t rest,
+                     int64_t clusters) {
   if (failed(verifyKind(emitError, kind)))
     return failure();
   auto check = [&](StringRef name, int64_t value, int64_t step,
@@ -232,6 +234,10 @@ LogicalResult ScheduleAttr::verify(
     return emitError() << "expected rest 0, or 16 in a ring beside one team of "
                           "all warps, got "
                        << rest;
+  if (cluster > 1 ? clusters < 1 || clusters > 128 : clusters != 0)
+    return emitError() << "expected 1 to 128 clusters of a cluster's programs, "
+                          "and 0 without a cluster, got "
+                       << clusters;
   if (rest && stages % restTeams)
     return emitError() << "expected stages in multiples of " << restTeams
                        << " with a rest, got " << stages;

@@ -242,8 +242,11 @@ void ProgramBuilder::setSlab(Value number) {
   slab = number;
   Value global = arith::AddIOp::create(b, loc, slab, args.lookup("slab_begin"));
   int64_t slabs = ceilDiv(pairCount(), slabPairs);
-  batch = apply(map(1, {d(0).floorDiv(heads * slabs)}), {global});
-  head = apply(map(1, {d(0).floorDiv(slabs) % heads}), {global});
+  batch = index(0);
+  AffineExpr ofAll = d(0).floorDiv(slabs);
+  if (batches > 1)
+    batch = apply(map(1, {ofAll.floorDiv(heads)}), {global});
+  head = apply(map(1, {batches > 1 ? ofAll % heads : ofAll}), {global});
   if (slabs > 1)
     firstPair = apply(map(1, {d(0) % slabs * slabPairs}), {global});
 }
@@ -256,7 +259,9 @@ void ProgramBuilder::setProblem(Operation *step) {
   };
   causal = integer("causal_frames");
   causalOffset = integer("causal_offset");
-  heads = cast<RankedTensorType>(step->getOperand(0).getType()).getDimSize(2);
+  auto query = cast<RankedTensorType>(step->getOperand(0).getType());
+  batches = query.getDimSize(0);
+  heads = query.getDimSize(2);
   keyFrames = args.lookup("key_frames");
 }
 

@@ -200,6 +200,20 @@ private:
 
   template <typename Op> LogicalResult buildR(Op op);
   LogicalResult buildExchange(RStepOp r, LStepOp l);
+  /// A cluster's part of a slab: `turns` of them from the `first` on.
+  struct Part {
+    Value slab, first, turns;
+    Value number; ///< of the slab's parts
+    Value isLast; ///< of the slab's parts that have turns
+    Value ofCut;  ///< its number among all parts of slabs that are cut,
+    Value cut;    ///< which are so many
+  };
+  Part partOf(Value cluster, Value turns);
+  Address partRows(Value ofCut, Value member, int64_t which);
+  Address partOutputs(Value ofCut, Value member);
+  Value counterOfPart(Value ofCut, Value member);
+  void storePart(const State &s, const Part &part, Value member);
+  State withOtherParts(const State &s, const Part &part, Value member);
   LogicalResult buildRing(RStepOp r, LStepOp l);
   /// Key `number` of a launch: its slot, its group's counters, and how often
   /// the group has been used before.
@@ -301,7 +315,7 @@ private:
   Type element;
 
   Geometry g;
-  int64_t heads = 0, causal = 0, causalOffset = 0;
+  int64_t batches = 0, heads = 0, causal = 0, causalOffset = 0;
   Value keyFrames; ///< run-time count, or null
   /// Memory of a persistent kernel's rows, as they are read and written.
   Value ring, ringInto;

@@ -2,8 +2,13 @@
 
 #include "ProgramBuilder.h"
 
+#include "monarch/Support/SlabParts.h"
+
 using namespace mlir;
 using namespace monarch;
+
+/// A part of fewer turns is not worth putting together (docs/performance.md).
+static constexpr int64_t leastTurnsOfPart = 4;
 
 /// R and L side by side in the programs of a cluster. A slab's rows are R's
 /// rows of every member, each for its own (k, c); after every turn a member
@@ -11,6 +16,11 @@ using namespace monarch;
 /// the (k, c) numbered r*turns .. r*turns + turns with c fastest, so that its
 /// query rows stay the same while c runs. Numbers past the last (k, c) give
 /// rows without weight.
+///
+/// A cluster has a slab, or where those of the last wave leave room for more
+/// clusters, a part of its turns: the last of its parts puts them together
+/// (split-K: FlashDecoding has it for attention). It waits for clusters of
+/// lower numbers only, which have begun before it.
 LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
   ScheduleAttr ofR = *op.getSchedule(), ofL = *op.getBeside();
   int64_t members = ofR.getCluster(), own = ofR.getRows() / members;
@@ -20,13 +30,19 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
       r.getSoftmax() != "one_tile" || g.b2() > ofR.getColumns() ||
       r.getState() || r.getKeyMask() || causal || g.sequenceTokens ||
       slabPairs > ofR.getRows() || ofR.getRows() % members ||
+      ofR.getClusters() < 1 || ofL.getClusters() != ofR.getClusters() ||
       ofL.getColumns() != members || ofL.getRows() % own ||
       ofL.getRows() / own < b1 || ofL.getRows() / own % 16)
     return op.emitOpError("expected schedules of one cluster and element: of R "
                           "wgmma with whole rows, a slab a program, of L "
                           "mma_sync with the rows of ")
            << own << " pairs against " << members << " keys";
-  Value member = open({members})[0];
+  auto forall = scf::ForallOp::create(
+      b, loc,
+      ArrayRef<OpFoldResult>{args.lookup("clusters"), b.getIndexAttr(members)},
+      ValueRange(), std::nullopt);
+  b.setInsertionPointToStart(forall.getBody());
+  Value cluster = forall.getInductionVar(0), member = forall.getInductionVar(1);
   Value tiles = keyTiles(), one = index(1), zero = index(0);
   auto divide = [&](Value x, Value by) -> Value {
     return arith::DivUIOp::create(b, loc, x, by);
@@ -39,7 +55,9 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
   };
   Value turns =
       divide(plus(times(tiles, index(b1)), index(members - 1)), index(members));
-  Value first = times(member, turns);
+  Part part = partOf(cluster, turns);
+  setSlab(part.slab);
+  Value first = plus(times(member, turns), part.first);
   Value m0 = inHead(zero);
   // The pairs of the slab: fewer than rows, and fewer still in a head's last.
   Value rowLimit;
@@ -70,7 +88,7 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
     int64_t teams = 16 * ofR.getWarps() / m;
     auto rowsType = tileType({m, dim}, element);
     Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(rowsType));
-    auto loop = scf::ForOp::create(b, loc, zero, turns, one, none);
+    auto loop = scf::ForOp::create(b, loc, zero, part.turns, one, none);
     b.setInsertionPointToStart(loop.getBody());
     Value turn = loop.getInductionVar(), number = plus(first, turn);
     Value row = divide(number, tiles);
@@ -121,7 +139,7 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
   // others in a turn but for the maximum.
   State start = initial({dv}, false);
   start.sum = splat(0, {m, n});
-  auto loop = scf::ForOp::create(b, loc, zero, turns, one, flatten(start));
+  auto loop = scf::ForOp::create(b, loc, zero, part.turns, one, flatten(start));
   {
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(loop.getBody());
@@ -133,6 +151,151 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
                            /*groups=*/own);
     accumulate(loop, x, parts.getResult(1), /*groups=*/own);
   }
-  storeOutput(loop, arg(l.getResult()), rows);
+  State s = unflatten(loop.getResults(), /*entropy=*/false);
+  s.sum = rowSum(s.sum);
+  auto isLast = scf::IfOp::create(b, loc, part.isLast, /*withElseRegion=*/true);
+  b.setInsertionPointToStart(isLast.thenBlock());
+  storeOutput(withOtherParts(s, part, member), arg(l.getResult()), rows);
+  b.setInsertionPointToStart(isLast.elseBlock());
+  // Nobody waits for a part without turns.
+  auto some =
+      scf::IfOp::create(b, loc,
+                        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt,
+                                              part.turns, zero),
+                        /*withElseRegion=*/false);
+  b.setInsertionPointToStart(some.thenBlock());
+  storePart(s, part, member);
   return success();
+}
+
+/// Clusters from `whole` on have parts of slabs: first all slabs' first part,
+/// then their second, ... Few turns are shared by less, so that there is
+/// something to do before what they have is put together; parts past those have
+/// none.
+ProgramBuilder::Part ProgramBuilder::partOf(Value cluster, Value turns) {
+  auto plus = [&](Value x, Value y) -> Value {
+    return arith::AddIOp::create(b, loc, x, y);
+  };
+  auto minus = [&](Value x, Value y) -> Value {
+    return arith::SubIOp::create(b, loc, x, y);
+  };
+  auto times = [&](Value x, Value y) -> Value {
+    return arith::MulIOp::create(b, loc, x, y);
+  };
+  auto compare = [&](arith::CmpIPredicate how, Value x, Value y) -> Value {
+    return arith::CmpIOp::create(b, loc, how, x, y);
+  };
+  auto select = [&](Value condition, Value x, Value y) -> Value {
+    return arith::SelectOp::create(b, loc, condition, x, y);
+  };
+  Value whole = args.lookup("whole"), parts = args.lookup("parts");
+  Value cut = minus(args.lookup("slab_count"), whole);
+  Part part;
+  part.cut = cut;
+  part.ofCut = minus(cluster, whole);
+  Value isCut = compare(arith::CmpIPredicate::sge, cluster, whole);
+  // Sums of comparisons and divisions by constants, which take no registers but
+  // those that a warp shares: a quotient of two numbers would.
+  Value zero = index(0), number = zero, share = turns;
+  for (int64_t i = 1; i < mostSlabParts; ++i)
+    number = plus(number, select(compare(arith::CmpIPredicate::sge, part.ofCut,
+                                         times(cut, index(i))),
+                                 index(1), zero));
+  number = select(isCut, number, zero);
+  for (int64_t n = 2; n <= mostSlabParts; ++n)
+    share = select(compare(arith::CmpIPredicate::eq, parts, index(n)),
+                   apply(map(1, {d(0).ceilDiv(n)}), {turns}), share);
+  share = arith::MaxSIOp::create(b, loc, share, index(leastTurnsOfPart));
+  share = select(isCut, share, turns);
+  part.slab = select(isCut, plus(whole, minus(part.ofCut, times(number, cut))),
+                     cluster);
+  part.number = number;
+  part.first = minOf(times(number, share), turns);
+  Value end = minOf(plus(part.first, share), turns);
+  part.turns = minus(end, part.first);
+  // Of parts without turns none is the last.
+  part.isLast = arith::AndIOp::create(
+      b, loc, compare(arith::CmpIPredicate::eq, end, turns),
+      compare(arith::CmpIPredicate::sgt, part.turns, zero));
+  return part;
+}
+
+/// Rows of a part: their maximum, or sum.
+Address ProgramBuilder::partRows(Value ofCut, Value member, int64_t which) {
+  return {{ofCut, member},
+          map(3, {d(0), d(1), b.getAffineConstantExpr(which), d(2)}),
+          SmallVector<bool>(4, true),
+          Value()};
+}
+
+Address ProgramBuilder::partOutputs(Value ofCut, Value member) {
+  return {{ofCut, member},
+          map(3, {d(0), d(1), d(2)}),
+          SmallVector<bool>(3, true),
+          Value()};
+}
+
+Value ProgramBuilder::counterOfPart(Value ofCut, Value member) {
+  return apply(map(2, {d(0) * op.getBeside()->getCluster() + d(1)}),
+               {ofCut, member});
+}
+
+void ProgramBuilder::storePart(const State &s, const Part &part, Value member) {
+  Value rows = args.lookup("part_rows");
+  store(s.max, rows, partRows(part.ofCut, member, 0));
+  store(s.sum, rows, partRows(part.ofCut, member, 1));
+  store(s.acc[0], args.lookup("part_outputs"), partOutputs(part.ofCut, member));
+  tile::AddCountOp::create(b, loc, args.lookup("counters"),
+                           counterOfPart(part.ofCut, member), /*reads=*/false);
+}
+
+/// `s`, the last part's, with what those before it have.
+ProgramBuilder::State
+ProgramBuilder::withOtherParts(const State &s, const Part &part, Value member) {
+  // Those of a slab are as far apart as there are slabs. A loop with constant
+  // bounds has nothing that waits in registers from the start of the program.
+  auto loop = scf::ForOp::create(b, loc, index(1), index(mostSlabParts),
+                                 index(1), flatten(s));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  State mine = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
+  Value other = arith::SubIOp::create(
+      b, loc, part.ofCut,
+      arith::MulIOp::create(b, loc, loop.getInductionVar(), part.cut));
+  auto exists = scf::IfOp::create(
+      b, loc, loop.getResultTypes(),
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, other, index(0)),
+      /*withElseRegion=*/true);
+  scf::YieldOp::create(b, loc, exists.getResults());
+  b.setInsertionPointToStart(exists.elseBlock());
+  scf::YieldOp::create(b, loc, flatten(mine));
+  b.setInsertionPointToStart(exists.thenBlock());
+  tile::AwaitCountOp::create(b, loc, args.lookup("counters"),
+                             counterOfPart(other, member), index(1),
+                             /*reset=*/true);
+  Value rows = args.lookup("part_rows");
+  Value max = load(rows, partRows(other, member, 0), m, b.getF32Type());
+  Value sum = load(rows, partRows(other, member, 1), m, b.getF32Type());
+  Value acc = load(args.lookup("part_outputs"), partOutputs(other, member), m,
+                   b.getF32Type());
+  State both;
+  both.max = arith::MaximumFOp::create(b, loc, mine.max, max);
+  auto weightOf = [&](Value its) -> Value {
+    return math::Exp2Op::create(b, loc,
+                                arith::SubFOp::create(b, loc, its, both.max));
+  };
+  Value weight = weightOf(mine.max), ofOther = weightOf(max);
+  auto weighted = [&](Value x, Value y) -> Value {
+    auto type = cast<RankedTensorType>(x.getType());
+    auto times = [&](Value v, Value by) -> Value {
+      if (type.getRank() == 2)
+        by = broadcast(by, 1, type.getShape());
+      return arith::MulFOp::create(b, loc, v, by);
+    };
+    return arith::AddFOp::create(b, loc, times(x, weight), times(y, ofOther));
+  };
+  both.sum = weighted(mine.sum, sum);
+  both.acc.push_back(weighted(mine.acc[0], acc));
+  scf::YieldOp::create(b, loc, flatten(both));
+  return unflatten(loop.getResults(), /*entropy=*/false);
 }

@@ -10,6 +10,7 @@
 #define MONARCH_PASSES_SCHEDULECOST_H
 
 #include "monarch/Geometry/Geometry.h"
+#include "monarch/Support/SlabParts.h"
 
 #include <algorithm>
 
@@ -31,16 +32,27 @@ inline double clocksApart(const StepPair &p) {
   return rows * (p.blockRows > 128 ? 6400 : 4900) / p.multiprocessors + 130000;
 }
 
-/// Clusters of `members` for 64 pairs each. A turn of a key a member takes
-/// 2,680 clocks with 8 members and 3,100 with 16; of 132 multiprocessors 15 * 8
-/// and 7 * 16 form clusters at once.
-inline double clocksOfClusters(const StepPair &p, int64_t members) {
+/// Clusters of `members` that run at once: of 132 multiprocessors 15 * 8 and 7
+/// * 16 form them (cudaOccupancyMaxActiveClusters).
+inline int64_t clustersAtOnce(int64_t multiprocessors, int64_t members) {
   int64_t reserved = members == 8 ? 12 : 20;
-  int64_t atOnce =
-      std::max<int64_t>(1, (p.multiprocessors - reserved) / members);
-  int64_t clusters = p.heads * ceilDiv(p.pairs, 64);
-  double turns = ceilDiv(clusters, atOnce) * ceilDiv(p.keys, members);
-  return turns * (members == 8 ? 2680 : 3100);
+  return std::max<int64_t>(1, (multiprocessors - reserved) / members);
+}
+
+/// Waves of clusters of `members` for 64 pairs each. A turn of a key a member
+/// takes 2,680 clocks with 8 members and 3,100 with 16; four turns more to put
+/// a part to the others.
+inline double clocksOfClusters(const StepPair &p, int64_t members) {
+  int64_t atOnce = clustersAtOnce(p.multiprocessors, members);
+  int64_t slabs = p.heads * ceilDiv(p.pairs, 64);
+  int64_t turns = ceilDiv(p.keys, members);
+  SlabParts cut = cutSlabs(slabs, atOnce);
+  double its = ceilDiv(cut.whole, atOnce) * turns;
+  if (cut.parts > 1)
+    its +=
+        ceilDiv(cut.clusters - cut.whole, atOnce) * ceilDiv(turns, cut.parts) +
+        4 * (cut.parts - 1);
+  return its * (members == 8 ? 2680 : 3100);
 }
 
 /// One kernel of `writers` and readers of a ring, for slabs of up to `rows`

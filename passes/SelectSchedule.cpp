@@ -28,7 +28,7 @@ namespace {
 struct Choice {
   StringRef kind;
   int64_t rows = 0, columns = 0, warps = 1, stages = 1, chunk = 0, cluster = 1;
-  int64_t ring = 0, slots = 0, rest = 0;
+  int64_t ring = 0, slots = 0, rest = 0, clusters = 0;
   std::string why;
 };
 
@@ -196,7 +196,7 @@ int64_t clusterOf(const Shape &s, bool causal, TargetAttr target) {
   return g.keyTiles() * g.b1() > cluster ? cluster : 1;
 }
 
-/// R of a cluster: one slab of 64 rows a program, beside L; two teams of warps
+/// R of a cluster: a slab of 64 rows at a time, beside L; two teams of warps
 /// take turns.
 Choice chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
   StepPair steps = s.stepsOn(target);
@@ -208,6 +208,7 @@ Choice chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
   c.stages = 2;
   c.chunk = 64;
   c.cluster = cluster;
+  c.clusters = clustersAtOnce(target.getMultiprocessors(), cluster);
   c.why = "rows go to the l_step through a cluster of " +
           std::to_string(cluster) +
           comparison(clocksOfClusters(steps, cluster), steps);
@@ -225,6 +226,7 @@ Choice chooseExchangeL(const Shape &s, int64_t cluster, TargetAttr target) {
   c.stages = exchangeStages(s, target);
   c.chunk = s.valueDim;
   c.cluster = cluster;
+  c.clusters = clustersAtOnce(target.getMultiprocessors(), cluster);
   c.why = "rows come from the r_step through a cluster of " +
           std::to_string(cluster);
   return c;
@@ -650,7 +652,7 @@ struct SelectSchedule
     Type element = gpu ? shape.element : Type(Float32Type::get(&getContext()));
     auto schedule = ScheduleAttr::getChecked(
         fail, &getContext(), c.kind, c.rows, c.columns, c.warps, c.stages,
-        c.chunk, element, c.cluster, c.ring, c.slots, c.rest);
+        c.chunk, element, c.cluster, c.ring, c.slots, c.rest, c.clusters);
     if (!schedule)
       return failure();
     kernel.setScheduleAttr(schedule);

@@ -20,14 +20,36 @@ Value ThreadLowering::counterAt(Value counters, Value number) {
                    {mapping.lookupOrDefault(number)});
 }
 
-/// The copies that follow are the async proxy's.
+/// A producer waits by itself; the copies that follow are the async proxy's. Of
+/// a consumer one thread waits for all, who meet.
 LogicalResult ThreadLowering::lowerAwaitCount(tile::AwaitCountOp op) {
-  if (!isProducer(op))
-    return op.emitOpError("expected a producer that waits for a role's warps");
-  awaitAtLeast(counterAt(op.getCounters(), op.getIndex()),
-               toI32(mapping.lookupOrDefault(op.getLeast())));
-  statement("fence.proxy.async.global;", "~{memory}", 0, {});
+  auto role = op->getParentOfType<tile::RoleOp>();
+  if (!role)
+    return op.emitOpError("expected a role around it");
+  auto await = [&] {
+    awaitAtLeast(counterAt(op.getCounters(), op.getIndex()),
+                 toI32(mapping.lookupOrDefault(op.getLeast())));
+  };
+  if (isProducer(op)) {
+    if (op.getReset())
+      return op.emitOpError("expected a consumer's for reset");
+    await();
+    statement("fence.proxy.async.global;", "~{memory}", 0, {});
+    return success();
+  }
+  guarded(isFirstThread(), [&] {
+    await();
+    if (op.getReset())
+      statement("st.relaxed.gpu.global.u32 [$0], 0;", "l,~{memory}", 0,
+                {counterAt(op.getCounters(), op.getIndex())});
+  });
+  meet(role);
   return success();
+}
+
+Value ThreadLowering::isFirstThread() {
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread,
+                               index(0));
 }
 
 /// Waits for a counter as one thread.
@@ -51,20 +73,27 @@ LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {
   if (op.getReads()) {
     // Nothing to release: what has come to shared memory stays as it is,
     // whatever others write later to where it came from.
-    Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
-                                          thread, index(0));
-    guarded(isFirst, [&] {
+    guarded(isFirstThread(), [&] {
       statement("red.relaxed.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
                 {counterAt(op.getCounters(), op.getIndex())});
     });
     return success();
   }
-  if (!isProducer(op) || lanesOf(op) > 1)
-    return op.emitOpError("expected a producer that counts for a role's warps, "
-                          "one thread");
-  Value counter = counterAt(op.getCounters(), op.getIndex());
-  statement("red.release.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
-            {counter});
+  auto role = op->getParentOfType<tile::RoleOp>();
+  if (!role || lanesOf(op) > 1)
+    return op.emitOpError("expected a role around it, and one thread of a "
+                          "producer's");
+  auto count = [&] {
+    statement("red.release.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
+              {counterAt(op.getCounters(), op.getIndex())});
+  };
+  if (isProducer(op)) {
+    count();
+    return success();
+  }
+  // What the role's threads have written before they meet is released as well.
+  meet(role);
+  guarded(isFirstThread(), count);
   return success();
 }
 

@@ -227,7 +227,9 @@ private:
     b.setInsertionPointToStart(branch.thenBlock());
     body();
   }
-  Value guardedLoad(const Place &place, Value base, Type type, int64_t offset);
+  Value guardedLoad(const Place &place, Value base, Type type,
+                    int64_t offset = 0);
+  Value pairOf(Value low, Value high);
   Value pack(Value low, Value high, Type element);
   Value vectorOf(ArrayRef<Value> four);
 
@@ -269,6 +271,7 @@ private:
   };
   void setThread(Value number);
   LogicalResult lowerLoad(tile::LoadOp op);
+  LogicalResult loadAccumulators(tile::LoadOp op);
   LogicalResult lowerStore(tile::StoreOp op);
   void lowerInBounds(tile::InBoundsOp op);
   LogicalResult lowerDot(tile::DotOp op);
@@ -296,6 +299,7 @@ private:
   Value settledPair(const Memory &memory, Value block, Value pair);
 
   //--- programs of a persistent kernel (ThreadCounts.cpp) ---//
+  Value isFirstThread();
   void awaitAtLeast(Value counter, Value least);
   Value turnOfPart(Operation *op, Value turn, int64_t parts);
   LogicalResult lowerAwaitCount(tile::AwaitCountOp op);

@@ -197,8 +197,10 @@ ThreadLowering::Place ThreadLowering::placeOf(Rows &rows, int64_t distance,
 Value ThreadLowering::guardedLoad(const Place &place, Value base, Type type,
                                   int64_t offset) {
   Value pointer = advance(place.pointer, offset);
-  unsigned alignment =
-      type.isIntOrFloat() ? type.getIntOrFloatBitWidth() / 8 : 16;
+  Type element = getElementTypeOrSelf(type);
+  auto vector = dyn_cast<VectorType>(type);
+  unsigned alignment = element.getIntOrFloatBitWidth() / 8 *
+                       (vector ? vector.getNumElements() : 1);
   if (!place.valid)
     return LLVM::LoadOp::create(b, loc, type, pointer, alignment);
   pointer = LLVM::SelectOp::create(b, loc, place.valid, pointer, base);
@@ -207,13 +209,18 @@ Value ThreadLowering::guardedLoad(const Place &place, Value base, Type type,
   return LLVM::SelectOp::create(b, loc, place.valid, v, zero);
 }
 
+/// Two floats as a vector.
+Value ThreadLowering::pairOf(Value low, Value high) {
+  Value v =
+      LLVM::PoisonOp::create(b, loc, VectorType::get({2}, b.getF32Type()));
+  v = LLVM::InsertElementOp::create(b, loc, v, low, i32(0));
+  return LLVM::InsertElementOp::create(b, loc, v, high, i32(1));
+}
+
 /// Two floats rounded to `element` as one 32-bit register, low half first.
 Value ThreadLowering::pack(Value low, Value high, Type element) {
-  auto pair = [&](Type e) { return VectorType::get({2}, e); };
-  Value v = LLVM::PoisonOp::create(b, loc, pair(b.getF32Type()));
-  v = LLVM::InsertElementOp::create(b, loc, v, low, i32(0));
-  v = LLVM::InsertElementOp::create(b, loc, v, high, i32(1));
-  v = LLVM::FPTruncOp::create(b, loc, pair(element), v);
+  Value v = LLVM::FPTruncOp::create(b, loc, VectorType::get({2}, element),
+                                    pairOf(low, high));
   return LLVM::BitcastOp::create(b, loc, b.getI32Type(), v);
 }
 
@@ -237,9 +244,12 @@ LogicalResult ThreadLowering::lowerLoad(tile::LoadOp op) {
     return loadSwizzled(op);
   if (op.getInto())
     return op.emitOpError("expected layout swizzled for into");
+  if (kindOf(op.getResult()) == "acc" || kindOf(op.getResult()) == "rows")
+    return loadAccumulators(op);
   if (kindOf(op.getResult()) != "lhs")
     return op.emitOpError("expected a layout of registers that loads fill "
-                          "(lhs), or a ring from monarch-tile-pipeline");
+                          "(lhs, acc, rows), or a ring from "
+                          "monarch-tile-pipeline");
   int64_t steps = type.getDimSize(1) / 16;
   Registers regs(rowTiles(type) * steps * 4);
   Type quadType = VectorType::get({4}, b.getI32Type());
@@ -268,6 +278,39 @@ LogicalResult ThreadLowering::lowerLoad(tile::LoadOp op) {
   return success();
 }
 
+/// Rows of f32 that a program has stored as they were in its registers.
+LogicalResult ThreadLowering::loadAccumulators(tile::LoadOp op) {
+  RankedTensorType type = tileOf(op.getResult());
+  const Memory &memory = memories.find(op.getSource())->second;
+  if (!type.getElementType().isF32() || !memory.type.getElementType().isF32() ||
+      op.getInterleave())
+    return op.emitOpError("expected f32 for layouts acc and rows, got ")
+           << memory.type;
+  bool flat = type.getRank() == 1;
+  int64_t columns = flat ? 1 : type.getDimSize(1) / 8;
+  int64_t tiles = rowTiles(type), each = flat ? 1 : 2;
+  Registers regs(tiles * columns * 2 * each);
+  Type pair = VectorType::get({2}, b.getF32Type());
+  Rows rows = rowsAt(op, memory, firstRow(type),
+                     flat ? Value() : toI64(mul(quad, index(8))));
+  for (int64_t m = 0; m < tiles; ++m)
+    for (int64_t h = 0; h < 2; ++h) {
+      Place place = placeOf(rows, 16 * m + 8 * h);
+      if (flat) {
+        regs[m * 2 + h] = guardedLoad(place, memory.pointer, b.getF32Type());
+        continue;
+      }
+      for (int64_t n = 0; n < columns; ++n) {
+        Value v = guardedLoad(place, memory.pointer, pair, n * 32);
+        for (int64_t e = 0; e < 2; ++e)
+          regs[(m * columns + n) * 4 + h * 2 + e] =
+              LLVM::ExtractElementOp::create(b, loc, v, i32(e));
+      }
+    }
+  registers[op.getResult()] = regs;
+  return success();
+}
+
 LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
   RankedTensorType type = tileOf(op.getValue());
   const Memory &memory = memories.find(op.getDest())->second;
@@ -284,8 +327,9 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
   if (late && !schedule.getRing()) // whose programs stay
     readProgramAnew(op);
   Value offset;
+  bool isF32 = element.isF32();
   if (type.getRank() == 2)
-    offset = toI64(mul(quad, index(op.getInterleave() ? 16 : 4)));
+    offset = toI64(mul(quad, index(op.getInterleave() ? 16 : isF32 ? 8 : 4)));
   Rows rows = rowsAt(op, memory, firstRow(type), offset);
   int64_t column = op.getColumnOffset();
   if (kindOf(op.getValue()) == "rows") {
@@ -304,8 +348,9 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
       }
     return success();
   }
-  if (kindOf(op.getValue()) != "acc")
-    return op.emitOpError("expected a tile with layout acc or rows");
+  if (kindOf(op.getValue()) != "acc" || (isF32 && op.getInterleave()))
+    return op.emitOpError("expected a tile with layout acc or rows, and "
+                          "interleaved channels of 16 bits");
   int64_t columns = type.getDimSize(1) / 8;
   for (int64_t m = 0; m < rowTiles(type); ++m)
     for (int64_t h = 0; h < 2; ++h) {
@@ -313,7 +358,7 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
       for (int64_t n = 0; n < columns; ++n) {
         size_t first = (m * columns + n) * 4 + h * 2;
         Value low = at(tile, first), high = at(tile, first + 1);
-        row.push_back(pack(low, high, element));
+        row.push_back(isF32 ? pairOf(low, high) : pack(low, high, element));
       }
       Place place = placeOf(rows, 16 * m + 8 * h);
       auto packed = [&](int64_t n) { return row[n]; };
@@ -328,9 +373,10 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
           return;
         }
         for (int64_t n = 0; n < columns; ++n)
-          LLVM::StoreOp::create(b, loc, packed(n),
-                                advance(place.pointer, (n * 8 + column) * 2),
-                                4);
+          LLVM::StoreOp::create(
+              b, loc, packed(n),
+              advance(place.pointer, (n * 8 + column) * (isF32 ? 4 : 2)),
+              isF32 ? 8 : 4);
       });
     }
   return success();

@@ -43,7 +43,7 @@ static StringRef kindFor(Value v, ScheduleAttr schedule, bool sharesQuery) {
   bool isF32 = cast<RankedTensorType>(v.getType()).getElementType().isF32();
   if (isCarried && !isF32)
     return sharesQuery ? "swizzled" : "lhs";
-  if (!isLoad)
+  if (!isLoad || isF32)
     return "acc";
   for (Operation *user : v.getUsers())
     if (auto dot = dyn_cast<tile::DotOp>(user))
@@ -168,7 +168,11 @@ struct TileAssignLayouts
           load.setInterleave(true);
       } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
         auto type = cast<RankedTensorType>(store.getValue().getType());
-        if (type.getRank() == 2 && readsFactors != isFactor(store.getDest()))
+        bool ofAnother = cast<MemRefType>(store.getDest().getType())
+                             .getElementType()
+                             .isF32(); // another program's to go on with
+        if (type.getRank() == 2 && !ofAnother &&
+            readsFactors != isFactor(store.getDest()))
           store.setInterleave(true);
       }
     });

@@ -29,7 +29,9 @@ Extents viewExtents(const Geometry &g, int64_t frames);
 /// Writes the body of `function` for the steps of `kernel`. `b` stands at the
 /// start of its entry block; `buffers` says where each tensor of the steps
 /// lives, `args` holds the function's argument for each buffer's name and for
-/// slab_begin, slab_count and, with KV length at run time, key_frames. A slab
+/// slab_begin, slab_count and, with KV length at run time, key_frames, and of
+/// clusters, how many there are, how many of them have a `whole` slab, and into
+/// how many `parts` the others' slabs are cut. A slab
 /// is `slabPairs` consecutive pairs (a, j) of one batch entry and head.
 mlir::LogicalResult
 buildPrograms(KernelOp kernel, mlir::func::FuncOp function, mlir::OpBuilder &b,

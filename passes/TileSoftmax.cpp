@@ -8,6 +8,8 @@
 
 #include "TilePrograms.h"
 
+#include "monarch/Support/SlabParts.h"
+
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -65,13 +67,18 @@ private:
                    bool isMask = false);
   LogicalResult addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
                              Type element);
+  void addForAllSlabs(const Buffer &buffer, int64_t bytes,
+                      StringRef zeroed = {});
   LogicalResult addRing(KernelOp kernel);
+  void addParts(KernelOp kernel);
 
   func::FuncOp entry;
   ModuleOp module;
   OpBuilder b;
   llvm::DenseMap<Value, Buffer> buffers;
-  Buffer ringInto, counters, scratch; ///< of a ring
+  Buffer ringInto, scratch;     ///< of a ring
+  Buffer partOutputs, partRows; ///< of clusters
+  Buffer counters;              ///< of either
   SmallVector<Attribute> arguments, workspaces;
   GeometryAttr geometry;
   Geometry g;
@@ -182,6 +189,49 @@ LogicalResult Entry::addWorkspace(ArrayRef<Value> values, ScheduleAttr schedule,
   return success();
 }
 
+/// A workspace of one size. `zeroed` says when it has to be zero: before every
+/// launch ("zeroed"), the first ("zeroed_once"), or never.
+void Entry::addForAllSlabs(const Buffer &buffer, int64_t bytes,
+                           StringRef zeroed) {
+  SmallVector<NamedAttribute> workspace = {
+      b.getNamedAttr("name", b.getStringAttr(buffer.name)),
+      b.getNamedAttr("bytes", b.getI64IntegerAttr(bytes))};
+  if (!zeroed.empty())
+    workspace.push_back(b.getNamedAttr(zeroed, b.getBoolAttr(true)));
+  workspaces.push_back(b.getDictionaryAttr(workspace));
+}
+
+/// What clusters have of slabs that are cut into parts: for every row of their
+/// members outputs, and maximum and sum. A counter for each member, with 128
+/// bytes of its own, says that they are there.
+void Entry::addParts(KernelOp kernel) {
+  ScheduleAttr ofL = *kernel.getBeside();
+  LStepOp l;
+  for (auto step : kernel.getBody().getOps<LStepOp>())
+    l = step;
+  int64_t parts = mostParts(ofL.getClusters()), members = ofL.getCluster();
+  int64_t rows = ofL.getRows();
+  int64_t channels =
+      cast<RankedTensorType>(l.getY().getType()).getShape().back();
+  auto add = [&](Buffer &buffer, StringRef name, MemRefType type, int64_t bytes,
+                 StringRef zeroed = {}) {
+    buffer.name = buffer.memory = name.str();
+    buffer.type = type;
+    addForAllSlabs(buffer, bytes, zeroed);
+  };
+  auto f32 = [&](ArrayRef<int64_t> shape) {
+    return MemRefType::get(shape, b.getF32Type());
+  };
+  add(partOutputs, "part_outputs", f32({parts, members, rows, channels}),
+      4 * parts * members * rows * channels);
+  add(partRows, "part_rows", f32({parts, members, 2, rows}),
+      4 * parts * members * 2 * rows);
+  add(counters, "counters",
+      MemRefType::get({parts * members}, b.getI32Type(),
+                      StridedLayoutAttr::get(b.getContext(), 0, {32})),
+      128 * parts * members, "zeroed_once");
+}
+
 /// The ring between the steps of a persistent kernel: rows of both factors side
 /// by side, 8 keys of a pair in one chunk [.., NK/8, P, 8, 2D]. Beside it the
 /// bias, and counters: two for every group of keys, each with 128 bytes of its
@@ -206,18 +256,10 @@ LogicalResult Entry::addRing(KernelOp kernel) {
   // Rows are written in other boxes than they are read.
   ringInto = rows;
   ringInto.name = "ring_into";
-  auto addForAll = [&](const Buffer &buffer, int64_t bytes, bool zeroed) {
-    SmallVector<NamedAttribute> workspace = {
-        b.getNamedAttr("name", b.getStringAttr(buffer.name)),
-        b.getNamedAttr("bytes", b.getI64IntegerAttr(bytes))};
-    if (zeroed)
-      workspace.push_back(b.getNamedAttr("zeroed", b.getBoolAttr(true)));
-    workspaces.push_back(b.getDictionaryAttr(workspace));
-  };
   int64_t elements = 2; // bytes
   for (int64_t extent : rows.type.getShape().drop_front())
     elements *= extent;
-  addForAll(rows, elements, /*zeroed=*/false);
+  addForAllSlabs(rows, elements);
   if (failed(addWorkspace(r.getCL(), schedule, b.getF32Type())))
     return failure();
   counters.name = counters.memory = "counters";
@@ -225,12 +267,12 @@ LogicalResult Entry::addRing(KernelOp kernel) {
       2 * ceilDiv(schedule.getSlots(), kernel.getBeside()->getColumns());
   counters.type = MemRefType::get(
       {count}, b.getI32Type(), StridedLayoutAttr::get(b.getContext(), 0, {32}));
-  addForAll(counters, count * 128, /*zeroed=*/true);
+  addForAllSlabs(counters, count * 128, "zeroed");
   scratch.name = scratch.memory = "scratch";
   int64_t words = tile::SettleOp::scratchWords(
       schedule.getRing() + kernel.getBeside()->getRing(), rows.type);
   scratch.type = MemRefType::get({words}, b.getI32Type());
-  addForAll(scratch, words * 4, /*zeroed=*/true);
+  addForAllSlabs(scratch, words * 4, "zeroed");
   return success();
 }
 
@@ -318,6 +360,8 @@ LogicalResult Entry::assignBuffers() {
     ScheduleAttr schedule = *kernel.getSchedule();
     if (kernel.getBeside() && schedule.getRing() && failed(addRing(kernel)))
       return failure();
+    if (kernel.getBeside() && schedule.getCluster() > 1)
+      addParts(kernel);
     auto yield = cast<YieldOp>(kernel.getBody().front().getTerminator());
     SmallVector<Value> factors, scalars;
     for (Value v : kernel.getResults())
@@ -364,10 +408,16 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
     for (Value v : step.getResults())
       use(v);
   }
-  bool persistent = kernel.getBeside() && kernel.getSchedule()->getRing();
-  if (persistent)
-    for (const Buffer *buffer : {&ringInto, &counters, &scratch})
-      used.insert({buffer->name, *buffer});
+  bool inRing = kernel.getBeside() && kernel.getSchedule()->getRing();
+  bool inClusters =
+      kernel.getBeside() && kernel.getSchedule()->getCluster() > 1;
+  SmallVector<const Buffer *> own;
+  if (inRing)
+    own = {&ringInto, &counters, &scratch};
+  else if (inClusters)
+    own = {&partOutputs, &partRows, &counters};
+  for (const Buffer *buffer : own)
+    used.insert({buffer->name, *buffer});
   SmallVector<Type> types;
   SmallVector<Attribute> bound;
   for (auto &[name, buffer] : used) {
@@ -380,6 +430,8 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
   if (dynamicFrames)
     scalars.push_back("key_frames");
   scalars.append({"slab_begin", "slab_count"});
+  if (inClusters)
+    scalars.append({"clusters", "whole", "parts"});
   types.append(scalars.size(), b.getIndexType());
 
   b.setInsertionPoint(entry);
@@ -402,7 +454,7 @@ LogicalResult Entry::buildKernel(KernelOp kernel,
       b.getNamedAttr("kernel", b.getStringAttr(kernel.getName())),
       b.getNamedAttr("arguments", b.getArrayAttr(bound)),
       b.getNamedAttr("dynamic_frames", b.getBoolAttr(dynamicFrames))};
-  if (persistent)
+  if (inRing)
     launch.push_back(b.getNamedAttr("persistent", b.getBoolAttr(true)));
   out.push_back(b.getDictionaryAttr(launch));
   return success();

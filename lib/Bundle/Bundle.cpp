@@ -177,6 +177,7 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
                          {"programs", k.programs},
                          {"threads", k.threads},
                          {"cluster", k.cluster},
+                         {"clusters", k.clusters},
                          {"shared_bytes", k.sharedBytes},
                          {"dynamic_frames", k.dynamicFrames},
                          {"persistent", k.persistent},
@@ -191,7 +192,8 @@ std::string monarch::serializeBundle(const Bundle &bundle) {
       workspaces.push_back({{"name", w.name},
                             {"bytes_per_slab", w.bytesPerSlab},
                             {"bytes", w.bytes},
-                            {"zeroed", w.zeroed}});
+                            {"zeroed", w.zeroed},
+                            {"zeroed_once", w.zeroedOnce}});
     targets.push_back({{"arch", t.arch},
                        {"kernels", kernels},
                        {"workspaces", workspaces},
@@ -236,7 +238,8 @@ static std::string findFault(const TargetImage &t) {
     if (k.programs < 1 || k.programs > INT32_MAX || k.threads < 1 ||
         k.threads > 1024 || k.sharedBytes < 0 || k.sharedBytes > 1 << 20 ||
         k.cluster < 1 || k.cluster > 16 || (k.cluster & (k.cluster - 1)) ||
-        k.programs % k.cluster)
+        k.programs % k.cluster || k.clusters < 0 || k.clusters > 128 ||
+        (k.cluster > 1) != (k.clusters > 0))
       return "kernel '" + k.name + "' has an impossible launch";
     if (k.arguments.size() > maxKernelArguments)
       return "kernel '" + k.name + "' has too many arguments";
@@ -318,6 +321,7 @@ bool monarch::parseBundle(const std::string &bytes, Bundle &bundle,
         k.programs = jk.at("programs");
         k.threads = jk.at("threads");
         k.cluster = jk.at("cluster");
+        k.clusters = jk.at("clusters");
         k.sharedBytes = jk.at("shared_bytes");
         k.dynamicFrames = jk.at("dynamic_frames");
         k.persistent = jk.at("persistent");
@@ -332,7 +336,8 @@ bool monarch::parseBundle(const std::string &bytes, Bundle &bundle,
       }
       for (const Json &jw : jt.at("workspaces"))
         t.workspaces.push_back({jw.at("name"), jw.at("bytes_per_slab"),
-                                jw.at("bytes"), jw.at("zeroed")});
+                                jw.at("bytes"), jw.at("zeroed"),
+                                jw.at("zeroed_once")});
       t.slabsPerHead = jt.at("slabs_per_head");
       if (std::string wrong = findFault(t); !wrong.empty())
         return fail(wrong);

@@ -3,6 +3,7 @@
 #include "monarch/Runtime/Plan.h"
 
 #include "monarch/Runtime/Driver.h"
+#include "monarch/Support/SlabParts.h"
 
 #include <algorithm>
 #include <map>
@@ -23,6 +24,7 @@ struct Plan::Impl {
   int device = 0;
   void *context = nullptr, *module = nullptr;
   std::vector<void *> functions;
+  std::vector<int64_t> clusters; ///< of every function, that run at once
   uint64_t workspace = 0;
   int64_t workspaceBytes = 0;
   int64_t group = 1; ///< slabs that are run together
@@ -34,10 +36,16 @@ struct Plan::Impl {
 
   bool countResident(const KernelImage &k, void *function, int64_t &blocks,
                      std::string &error);
-  bool allowCluster(const KernelImage &k, void *function, std::string &error);
+  bool countClusters(const KernelImage &k, void *function, int64_t &count,
+                     std::string &error);
   bool allowPersistent(const KernelImage &k, void *function,
                        std::string &error);
   bool chooseGroup(int64_t most, std::string &error);
+  /// How the clusters of kernel i share so many slabs; whole ones without.
+  SlabParts cut(size_t i, int64_t slabs) const {
+    return clusters[i] ? cutSlabs(slabs, clusters[i])
+                       : SlabParts{slabs, 1, slabs};
+  }
 
   ~Impl() {
     if (!context)
@@ -98,15 +106,17 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
     return nullptr;
   for (const KernelImage &k : impl->target.kernels) {
     void *function = nullptr;
+    int64_t clusters = 0;
     if (!d->check(d->moduleGetFunction(&function, impl->module, k.name.c_str()),
                   "cuModuleGetFunction", error) ||
         !d->check(d->funcSetAttribute(function, attributeMaxDynamicShared,
                                       int(k.sharedBytes)),
                   "setting the shared memory size", error) ||
-        !impl->allowCluster(k, function, error) ||
+        !impl->countClusters(k, function, clusters, error) ||
         !impl->allowPersistent(k, function, error))
       return nullptr;
     impl->functions.push_back(function);
+    impl->clusters.push_back(clusters);
     for (const KernelArgument &a : k.arguments)
       impl->hasTensorMaps |= !a.box.empty();
   }
@@ -134,7 +144,8 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
       (all ? impl->problem.batch : 1) * impl->heads * impl->target.slabsPerHead;
   int64_t most =
       perSlab ? (options.maxWorkspaceBytes - forAll) / perSlab : impl->range;
-  most = std::min<int64_t>({most, impl->range, 65535}); // grid.y
+  // grid.y, with some for parts of slabs
+  most = std::min<int64_t>({most, impl->range, 65535 - 128});
   if (!impl->chooseGroup(most, error))
     return nullptr;
   impl->workspaceBytes = perSlab * impl->group + forAll;
@@ -150,6 +161,11 @@ std::unique_ptr<Plan> Plan::create(const Bundle &bundle,
     impl->workspaceAt[w.name] = at;
     if (w.zeroed)
       impl->zeroed.push_back({at, w.bytesPerSlab * impl->group + w.bytes});
+    if (w.zeroedOnce &&
+        (!d->check(d->memsetAsync(at, 0, size_t(w.bytes), nullptr),
+                   "clearing counters", error) ||
+         !d->check(d->ctxSynchronize(), "clearing counters", error)))
+      return nullptr;
     at += roundUp(w.bytesPerSlab, 256) * impl->group + roundUp(w.bytes, 256);
   }
   return std::unique_ptr<Plan>(new Plan(std::move(impl)));
@@ -165,9 +181,11 @@ struct LaunchConfig {
 } // namespace
 
 /// A cluster runs only where its blocks are resident together; a device that
-/// has no place for one is told now.
-bool Plan::Impl::allowCluster(const KernelImage &k, void *function,
-                              std::string &error) {
+/// has no place for one is told now. Counts those that run at once, 0 for a
+/// kernel without, and no more than its workspace is for.
+bool Plan::Impl::countClusters(const KernelImage &k, void *function,
+                               int64_t &count, std::string &error) {
+  count = 0;
   if (k.cluster == 1)
     return true;
   if (!driver->maxActiveClusters) {
@@ -188,7 +206,8 @@ bool Plan::Impl::allowCluster(const KernelImage &k, void *function,
   if (!driver->check(driver->maxActiveClusters(&clusters, function, &config),
                      "cuOccupancyMaxActiveClusters", error))
     return false;
-  if (clusters > 0)
+  count = std::min<int64_t>(clusters, k.clusters);
+  if (count > 0)
     return true;
   error = "kernel " + k.name +
           ": expected a device with room for a cluster of " +
@@ -288,7 +307,7 @@ public:
 private:
   // Pointer, frames, five strides and a tensor map a buffer; frames, group
   // begin and count.
-  static constexpr int capacity = 8 * int(maxKernelArguments) + 3;
+  static constexpr int capacity = 8 * int(maxKernelArguments) + 6;
   uint64_t values[capacity]; // 4-byte arguments are read from the low half
   TensorMap maps[maxKernelArguments];
   void *list[capacity];
@@ -431,6 +450,10 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error,
           arguments.add(frames);
         arguments.add(begin);
         arguments.add(count);
+        SlabParts cut = impl->cut(i, count);
+        if (k.cluster > 1)
+          for (int64_t v : {cut.clusters, cut.whole, cut.parts})
+            arguments.add(v);
         CudaDriver::Result result =
             k.persistent
                 ? d->launchCooperative(impl->functions[i], unsigned(k.programs),
@@ -438,7 +461,8 @@ bool Plan::run(const AttentionTensors &t, void *stream, std::string &error,
                                        unsigned(k.sharedBytes), stream,
                                        arguments.pointers())
                 : d->launchKernel(impl->functions[i], unsigned(k.programs),
-                                  unsigned(count), 1, unsigned(k.threads), 1, 1,
+                                  unsigned(cut.clusters), 1,
+                                  unsigned(k.threads), 1, 1,
                                   unsigned(k.sharedBytes), stream,
                                   arguments.pointers(), nullptr);
         if (!d->check(result, ("launching " + k.name).c_str(), error))

@@ -12,7 +12,7 @@
 // CHECK-SAME: nvvm.cluster_dim = array<i32: 4, 1, 1>
 // CHECK-SAME: nvvm.reqntid = array<i32: 256, 1, 1>
 func.func @exchange(%q: memref<1x1x1x64x1x64xbf16>, %o: memref<1x1x1x64x1x64xbf16>, %n: index)
-    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4>} {
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4, clusters = 7>} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %c4 = arith.constant 4 : index
@@ -66,7 +66,7 @@ func.func @exchange(%q: memref<1x1x1x64x1x64xbf16>, %o: memref<1x1x1x64x1x64xbf1
 // -----
 
 func.func @unread(%n: index)
-    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4>} {
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4, clusters = 7>} {
   scf.forall (%i, %member) in (%n, 4) {
     // expected-error @below {{expected a kernel of a cluster and a role that receives}}
     %x = monarch_tile.alloc_exchange : <4, 2, [tensor<64x64xbf16>]>
@@ -78,7 +78,7 @@ func.func @unread(%n: index)
 
 #rows = #monarch_tile.layout<rows, warps = 4>
 func.func @stranger(%x: !monarch_tile.exchange<4, 2, [tensor<64xf32>]>, %a: tensor<64xf32, #rows>, %n: index)
-    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4>} {
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4, clusters = 7>} {
   scf.forall (%i, %member) in (%n, 4) {
     // expected-error @below {{expected an exchange that this kernel has allocated}}
     monarch_tile.send %a to %x[%i] part 0 : tensor<64xf32, #rows> -> <4, 2, [tensor<64xf32>]>

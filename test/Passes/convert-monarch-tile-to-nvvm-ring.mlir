@@ -126,14 +126,50 @@ func.func @counts(%bias: memref<?x1x64x1xf32>, %counts: memref<4xi32, strided<[3
 
 // -----
 
-// Waits that all threads would pass at once are for a producer.
+// Of a consumer one thread waits, and counts when all have come so far; with reset
+// it leaves the counter as it was.
+// CHECK-LABEL: llvm.func @all
+// CHECK: %[[FIRST:.+]] = arith.cmpi eq, %{{.*}}, %c0{{.*}} : index
+// CHECK: scf.if %{{.*}} {
+// CHECK: ld.acquire.gpu.global.u32
+// CHECK: st.relaxed.gpu.global.u32 [$0], 0;
+// CHECK: nvvm.barrier id =
+// CHECK: nvvm.barrier id =
+// CHECK: scf.if %{{.*}} {
+// CHECK: red.release.gpu.global.add.u32
 func.func @all(%counts: memref<4xi32, strided<[32]>>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
   %c1 = arith.constant 1 : index
   scf.forall (%p) in (4) {
     monarch_tile.role "consumer" warps 4 from 0 registers 0 {
-      // expected-error @below {{expected a producer that waits for a role's warps}}
-      monarch_tile.await_count %counts[%c1] least %n : memref<4xi32, strided<[32]>>
+      monarch_tile.await_count %counts[%c1] least %n reset : memref<4xi32, strided<[32]>>
+      monarch_tile.add_count %counts[%c1] : memref<4xi32, strided<[32]>>
+    }
+  }
+  return
+}
+
+// -----
+
+func.func @alone(%counts: memref<4xi32, strided<[32]>>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  %c1 = arith.constant 1 : index
+  scf.forall (%p) in (4) {
+    // expected-error @below {{expected a role around it}}
+    monarch_tile.await_count %counts[%c1] least %n : memref<4xi32, strided<[32]>>
+  }
+  return
+}
+
+// -----
+
+func.func @reset(%counts: memref<4xi32, strided<[32]>>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  %c1 = arith.constant 1 : index
+  scf.forall (%p) in (4) {
+    monarch_tile.role "producer" warps 4 from 4 registers 0 {
+      // expected-error @below {{expected a consumer's for reset}}
+      monarch_tile.await_count %counts[%c1] least %n reset : memref<4xi32, strided<[32]>>
     }
   }
   return
@@ -198,7 +234,7 @@ func.func @lanes(%counts: memref<4xi32, strided<[32]>>)
   scf.forall (%p) in (4) {
     monarch_tile.role "producer" warps 4 from 4 registers 0 {
       monarch_tile.role "producer" warps 1 from 0 registers 0 lanes 2 {
-        // expected-error @below {{expected a producer that counts for a role's warps, one thread}}
+        // expected-error @below {{expected a role around it, and one thread of a producer's}}
         monarch_tile.add_count %counts[%c1] : memref<4xi32, strided<[32]>>
       }
     }

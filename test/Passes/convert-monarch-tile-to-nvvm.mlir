@@ -89,7 +89,7 @@ func.func @tail(%x: memref<?x1x64x64xf16>, %n: index)
 func.func @unplaced(%x: memref<?x1x64x64xf16>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 24, warps = 1, stages = 2, chunk = 32, element = f16>} {
   scf.forall (%bh) in (%n) {
-    // expected-error @below {{expected a layout of registers that loads fill (lhs), or a ring from monarch-tile-pipeline}}
+    // expected-error @below {{expected a layout of registers that loads fill (lhs, acc, rows), or a ring from monarch-tile-pipeline}}
     %o = monarch_tile.load %x[%bh] {in_bounds = array<i1: true, true, true>, map = #map} : memref<?x1x64x64xf16> -> tensor<16x64xf16, #monarch_tile.layout<shared, warps = 1>>
   }
   return

@@ -4,7 +4,7 @@
 
 // The two steps of a cluster are one kernel; nothing of aL, y and cL leaves it.
 // CHECK: func.func @attention
-// CHECK-NEXT: %[[O:.+]] = monarch.kernel "attention" schedule <kind = "wgmma", {{.*}}, cluster = 8> beside <kind = "mma_sync", {{.*}}, cluster = 8> {
+// CHECK-NEXT: %[[O:.+]] = monarch.kernel "attention" schedule <kind = "wgmma", {{.*}}, cluster = 8, clusters = 15> beside <kind = "mma_sync", {{.*}}, cluster = 8, clusters = 15> {
 // CHECK-NEXT: %[[AL:.+]], %[[Y:.+]], %[[CL:.+]] = monarch.r_step
 // CHECK-NEXT: %[[L:.+]] = monarch.l_step query({{.*}}) keys(%[[AL]] : {{.*}}) bias(%[[CL]] : {{.*}}) values(%[[Y]] :
 // CHECK-NEXT: monarch.yield %[[L]]
@@ -39,7 +39,7 @@ func.func @apart(%q: tensor<1x2340x2x128xbf16>, %k: tensor<1x2340x2x128xbf16>, %
 
 // -----
 
-#l = #monarch.schedule<kind = "mma_sync", rows = 128, columns = 8, warps = 8, stages = 3, chunk = 128, element = bf16, cluster = 8>
+#l = #monarch.schedule<kind = "mma_sync", rows = 128, columns = 8, warps = 8, stages = 3, chunk = 128, element = bf16, cluster = 8, clusters = 15>
 
 func.func @alone(%q: tensor<1x2340x2x128xbf16>, %aL: tensor<1x2x156x45x128xbf16>, %y: tensor<1x2x156x45x128xbf16>, %cL: tensor<1x2x156x45xf32>) -> tensor<1x2340x2x128xbf16> {
   // expected-error @below {{expected to read one r_step whose schedule has the same cluster of 8}}

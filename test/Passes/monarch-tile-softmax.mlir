@@ -4,6 +4,7 @@
 // RUN: monarchc --grid=4,20,20 --tile=4,20,20 --blocks=f,hw --heads=2 --head-dim=64 --target=sm_89 --emit=fused \
 // RUN:   | monarch-opt --monarch-tile-softmax | FileCheck %s --check-prefix=ONLINE
 // RUN: monarchc --workload=wan-720p-97 --target=sm_90a --schedule=r_step.ring=77,r_step.slots=224 --emit=tiled | FileCheck %s --check-prefix=RING
+// RUN: monarchc --workload=self-forcing-480p-step --target=sm_90a --emit=tiled | FileCheck %s --check-prefix=PARTS
 
 // The launches of the entry function, and the memory they share.
 // CHECK: monarch.plan = {
@@ -91,3 +92,32 @@
 // RING: monarch_tile.add_count %[[COUNTS]]
 // RING: monarch_tile.dot {{.*}} transposed_rhs : tensor<64x128xbf16>, tensor<32x256xbf16> -> tensor<64x32xf32>
 // RING: monarch_tile.dot {{.*}} {rhs_offset = 128 : i64}
+
+// A cluster: a slab, or a part of its turns. Twice as many parts as clusters that
+// run at once have room for what they have.
+// PARTS: workspaces = [{bytes = 14680064 : i64, name = "part_outputs"}, {bytes = 229376 : i64, name = "part_rows"}, {bytes = 28672 : i64, name = "counters", zeroed_once = true}]
+// PARTS: func.func @attention({{.*}}, %[[SLABS:[^:]+]]: index, %[[CLUSTERS:[^:]+]]: index, %[[WHOLE:[^:]+]]: index, %[[COUNT:[^:]+]]: index)
+// PARTS: scf.forall (%[[CLUSTER:.+]], %[[MEMBER:.+]]) in (%[[CLUSTERS]], 16) {
+// PARTS: %[[CUT:.+]] = arith.subi %[[SLABS]], %[[WHOLE]]
+// PARTS: %[[PART:.+]] = arith.subi %[[CLUSTER]], %[[WHOLE]]
+// PARTS: arith.cmpi sge, %[[CLUSTER]], %[[WHOLE]]
+// PARTS: monarch_tile.role "consumer"
+// PARTS: scf.for %{{.*}} = %c0 to %[[TURNS:.+]] step %c1
+// PARTS: monarch_tile.role beside "consumer"
+// PARTS: scf.for %{{.*}} = %c0 to %[[TURNS]] step %c1
+// PARTS: monarch_tile.receive
+// The last part puts to its own what those before it have, in one order.
+// PARTS: scf.if %{{.*}} {
+// PARTS: scf.for %[[I:.+]] = %c1 to %c4 step %c1
+// PARTS-NEXT: %[[FAR:.+]] = arith.muli %[[I]], %[[CUT]]
+// PARTS-NEXT: %[[OTHER:.+]] = arith.subi %[[PART]], %[[FAR]]
+// PARTS-NEXT: %[[IS:.+]] = arith.cmpi sge, %[[OTHER]], %c0
+// PARTS-NEXT: scf.if %[[IS]]
+// PARTS: monarch_tile.await_count %{{.*}} least %c1 reset :
+// PARTS-COUNT-3: monarch_tile.load %{{.*}}[%[[OTHER]], %[[MEMBER]]]
+// PARTS: monarch_tile.store {{.*}} : tensor<128x128xf32>, memref<1x3x30x52x12x128xbf16,
+// Others store theirs, and count, where they have turns.
+// PARTS: } else {
+// PARTS-NEXT: scf.if
+// PARTS-COUNT-3: monarch_tile.store %{{.*}}[%[[PART]], %[[MEMBER]]]
+// PARTS: monarch_tile.add_count

@@ -12,7 +12,7 @@
 // its own copies, `stages` turns ahead; a turn of the exchange is reserved before
 // its first row is sent, and released after the last use.
 // TEAMS: monarch_tile.role "consumer" warps 4 from 0 registers 104 {
-// TEAMS-COUNT-2: monarch_tile.copy_bulk {{.*}}[%c0] if %true
+// TEAMS-COUNT-2: monarch_tile.copy_bulk {{.*}}[%c0] if
 // TEAMS: scf.for %[[T:.+]] = %c0 to %{{.*}} step %c2
 // TEAMS: scf.if {{.*}} -> (tensor<64x128xbf16, #swizzled>)
 // TEAMS: monarch_tile.reserve %[[X:.+]][%[[T]]]

@@ -2,6 +2,7 @@
 
 #include "monarch/Bundle/Bundle.h"
 #include "monarch/Support/Half.h"
+#include "monarch/Support/SlabParts.h"
 
 #include <gtest/gtest.h>
 
@@ -58,12 +59,13 @@ static Bundle example() {
                        128,
                        86016,
                        1,
+                       0,
                        true,
                        true,
                        {{"key", 0, {1, 1, 52, 1, 64}}, {"ws0", 256, {}}},
                        {254, 0, 0, 0}});
-  t.workspaces.push_back({"ws0", 1 << 20, 0, false});
-  t.workspaces.push_back({"counters", 0, 4096, true});
+  t.workspaces.push_back({"ws0", 1 << 20, 0, false, false});
+  t.workspaces.push_back({"counters", 0, 4096, true, false});
   t.slabsPerHead = 6;
   t.ptx = ".version 8.8\n";
   t.cubin = std::string("\x7f"
@@ -71,6 +73,27 @@ static Bundle example() {
                         10);
   b.targets.push_back(t);
   return b;
+}
+
+/// Whole slabs, parts of each other one, and clusters for all.
+static std::vector<int64_t> cut(int64_t slabs, int64_t atOnce) {
+  SlabParts p = cutSlabs(slabs, atOnce);
+  return {p.whole, p.parts, p.clusters};
+}
+
+TEST(SlabParts, TheLastWaveIsCut) {
+  using Cut = std::vector<int64_t>;
+  EXPECT_EQ(cut(60, 15), (Cut{60, 1, 60}));   // whole waves
+  EXPECT_EQ(cut(36, 7), (Cut{35, 4, 39}));    // one is left: a part for 4 of 7
+  EXPECT_EQ(cut(3, 7), (Cut{0, 2, 6}));       // fewer than run at once
+  EXPECT_EQ(cut(4, 7), (Cut{0, 3, 12}));      // two waves of thirds
+  EXPECT_EQ(cut(216, 7), (Cut{216, 1, 216})); // six of seven are busy
+  for (int64_t atOnce = 1; atOnce <= 15; ++atOnce)
+    for (int64_t slabs = 1; slabs <= 100; ++slabs) {
+      SlabParts p = cutSlabs(slabs, atOnce);
+      EXPECT_EQ(p.clusters, p.whole + (slabs - p.whole) * p.parts);
+      EXPECT_LE(p.clusters - p.whole, p.parts > 1 ? mostParts(atOnce) : 0);
+    }
 }
 
 TEST(Bundle, RoundTrip) {
@@ -166,6 +189,8 @@ TEST(Bundle, ImpossibleKernelsAreRefused) {
   EXPECT_EQ(refused([](T &t) { t.arch = "gfx942"; }),
             "bundle: expected a target sm_NN, got 'gfx942'");
   EXPECT_EQ(refused([](T &t) { t.kernels[0].threads = 0; }),
+            "bundle: kernel 'r_step' has an impossible launch");
+  EXPECT_EQ(refused([](T &t) { t.kernels[0].clusters = 7; }),
             "bundle: kernel 'r_step' has an impossible launch");
   EXPECT_EQ(refused([](T &t) { t.kernels[0].arguments[1].buffer = "ws7"; }),
             "bundle: kernel 'r_step' wants unknown buffer 'ws7'");

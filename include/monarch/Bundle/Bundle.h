@@ -15,7 +15,7 @@
 namespace monarch {
 
 /// Version of the kernels' argument convention.
-inline constexpr int abiVersion = 7;
+inline constexpr int abiVersion = 8;
 /// Most memref arguments of a kernel that a loader has to take.
 inline constexpr size_t maxKernelArguments = 10;
 
@@ -42,6 +42,7 @@ struct KernelImage {
   int64_t programs = 0; ///< blocks for one slab, or for all when persistent
   int64_t threads = 0, sharedBytes = 0;
   int64_t cluster = 1;        ///< blocks of a cluster, along x
+  int64_t clusters = 0;       ///< that may share slabs (Support/SlabParts.h)
   bool dynamicFrames = false; ///< takes key frames as an argument
   /// Blocks stay for all slabs and wait for each other: they have to be
   /// resident together (a cooperative launch).
@@ -54,7 +55,8 @@ struct WorkspaceImage {
   std::string name;
   int64_t bytesPerSlab = 0; ///< or else, for all slabs:
   int64_t bytes = 0;
-  bool zeroed = false; ///< before every launch
+  bool zeroed = false;     ///< before every launch
+  bool zeroedOnce = false; ///< before the first, and after each again
 };
 
 /// The kernels of one target, in launch order.

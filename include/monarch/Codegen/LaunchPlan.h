@@ -15,7 +15,8 @@ struct LaunchPlan {
     std::string name;
     int64_t bytesPerSlab = 0; ///< 0 where all slabs share `bytes`
     int64_t bytes = 0;
-    bool zeroed = false; ///< before every launch
+    bool zeroed = false;     ///< before every launch
+    bool zeroedOnce = false; ///< before the first
   };
   struct Argument {
     std::string buffer;

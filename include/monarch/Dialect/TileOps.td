@@ -331,11 +331,15 @@ def Tile_AwaitCountOp : Tile_Op<"await_count"> {
     counts by `monarch_tile.add_count` that made it so can be read. Programs
     that wait for each other are resident together (docs/abi.md), and a wait
     that takes seconds stops the kernel with an error instead of hanging. At
-    `mapped` a producer waits for a role's warps.
+    `mapped` a producer waits for a role's warps, or a consumer's first thread
+    for the others. With `reset` the counter is zero afterwards, for the next
+    launch: nobody else may wait for it.
   }];
-  let arguments = (ins MemRefOf<[I32]>:$counters, Index:$index, Index:$least);
+  let arguments = (ins MemRefOf<[I32]>:$counters, Index:$index, Index:$least,
+      UnitAttr:$reset);
   let assemblyFormat = [{
-    $counters `[` $index `]` `least` $least attr-dict `:` type($counters)
+    $counters `[` $index `]` `least` $least (`reset` $reset^)? attr-dict `:`
+    type($counters)
   }];
 }
 
@@ -344,7 +348,7 @@ def Tile_AddCountOp : Tile_Op<"add_count"> {
   let description = [{
     Adds one to counter `index` when all warps of the role have done what comes
     before, and their writes are visible to other programs. At `mapped` a
-    producer counts for them, or with `reads` their first thread: what came
+    producer counts for them, or their first thread; with `reads` what came
     before are copies that it has seen arrive, and no writes.
   }];
   let arguments = (ins MemRefOf<[I32]>:$counters, Index:$index,

@@ -396,3 +396,13 @@ func.func @f(%q: tensor<1x72x2x64xbf16>) {
 
 // expected-error @below {{expected stages in multiples of 4 with a rest, got 3}}
 #a = #monarch.schedule<kind = "wgmma", rows = 128, columns = 64, warps = 8, stages = 3, chunk = 128, element = bf16, ring = 63, slots = 64, rest = 16>
+
+// -----
+
+// expected-error @below {{expected 1 to 128 clusters of a cluster's programs, and 0 without a cluster, got 0}}
+#a = #monarch.schedule<kind = "wgmma", rows = 64, columns = 56, warps = 8, stages = 2, chunk = 64, element = bf16, cluster = 16>
+
+// -----
+
+// expected-error @below {{expected 1 to 128 clusters of a cluster's programs, and 0 without a cluster, got 7}}
+#a = #monarch.schedule<kind = "wgmma", rows = 64, columns = 56, warps = 4, stages = 2, chunk = 64, element = bf16, clusters = 7>

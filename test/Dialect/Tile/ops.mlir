@@ -133,6 +133,8 @@ func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index) {
     ^bb0(%team: index):
       // CHECK: monarch_tile.await_count %{{.*}}[%[[TEAM]]] least %{{.*}} : memref<4xi32>
       monarch_tile.await_count %counts[%team] least %n : memref<4xi32>
+      // CHECK: monarch_tile.await_count %{{.*}}[%[[TEAM]]] least %{{.*}} reset : memref<4xi32>
+      monarch_tile.await_count %counts[%team] least %n reset : memref<4xi32>
       // CHECK: monarch_tile.add_count %{{.*}}[%{{.*}}] : memref<4xi32>
       monarch_tile.add_count %counts[%i] : memref<4xi32>
       // CHECK: monarch_tile.add_count %{{.*}}[%{{.*}}] reads : memref<4xi32>
