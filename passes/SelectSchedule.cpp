@@ -198,7 +198,8 @@ int64_t clusterOf(const Shape &s, bool causal, TargetAttr target) {
 
 /// R of a cluster: a slab of 64 rows at a time, beside L; two teams of warps
 /// take turns.
-Choice chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
+Choice chooseExchangeR(const Shape &s, int64_t cluster, int64_t clusters,
+                       TargetAttr target) {
   StepPair steps = s.stepsOn(target);
   Choice c;
   c.kind = "wgmma";
@@ -208,7 +209,7 @@ Choice chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
   c.stages = 2;
   c.chunk = 64;
   c.cluster = cluster;
-  c.clusters = clustersAtOnce(target.getMultiprocessors(), cluster);
+  c.clusters = clusters;
   c.why = "rows go to the l_step through a cluster of " +
           std::to_string(cluster) +
           comparison(clocksOfClusters(steps, cluster), steps);
@@ -217,7 +218,8 @@ Choice chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
 
 /// L of a cluster: all rows of a member's pairs, 16 a warp, against one key of
 /// every member.
-Choice chooseExchangeL(const Shape &s, int64_t cluster, TargetAttr target) {
+Choice chooseExchangeL(const Shape &s, int64_t cluster, int64_t clusters,
+                       TargetAttr target) {
   Choice c;
   c.kind = "mma_sync";
   c.rows = 64 / cluster * roundUp(s.geometry.b1(), 16);
@@ -226,7 +228,7 @@ Choice chooseExchangeL(const Shape &s, int64_t cluster, TargetAttr target) {
   c.stages = exchangeStages(s, target);
   c.chunk = s.valueDim;
   c.cluster = cluster;
-  c.clusters = clustersAtOnce(target.getMultiprocessors(), cluster);
+  c.clusters = clusters;
   c.why = "rows come from the r_step through a cluster of " +
           std::to_string(cluster);
   return c;
@@ -416,13 +418,14 @@ struct SelectSchedule
       auto [name, value] = text.split('=');
       auto [kernel, part] = name.split('.');
       if (!llvm::is_contained({"kind", "rows", "columns", "warps", "stages",
-                               "chunk", "cluster", "ring", "slots", "rest"},
+                               "chunk", "cluster", "clusters", "ring", "slots",
+                               "rest"},
                               part) ||
           value.empty())
         return getOperation().emitError(
                    "schedule: expected kernel.part=value with part kind, rows, "
-                   "columns, warps, stages, chunk, cluster, ring, slots or "
-                   "rest, got "
+                   "columns, warps, stages, chunk, cluster, clusters, ring, "
+                   "slots or rest, got "
                    "'")
                << text << "'";
       for (const Request &other : requests)
@@ -450,8 +453,8 @@ struct SelectSchedule
       if (request.kernel != kernel.getName())
         continue;
       c.why += (c.why.empty() ? "" : "; ") + request.part.str() + " as asked";
-      if (request.part == "kind" || request.part == "cluster" ||
-          request.part == "ring" || request.part == "slots")
+      if (llvm::is_contained({"kind", "cluster", "clusters", "ring", "slots"},
+                             request.part))
         continue;
       int64_t value;
       if (request.value.getAsInteger(10, value) ||
@@ -505,6 +508,26 @@ struct SelectSchedule
       step->emitRemark() << "no cluster of " << most
                          << comparison(clocksOfClusters(steps, most), steps);
     return cluster;
+  }
+
+  /// How many clusters run at once, by rule or as asked, for both steps alike;
+  /// 0 after an error.
+  int64_t clustersFor(Operation *step, int64_t cluster, TargetAttr target) {
+    int64_t clusters = clustersAtOnce(target.getMultiprocessors(), cluster);
+    for (const Request &request : requests) {
+      if (request.part != "clusters")
+        continue;
+      if (request.kernel != "r_step" || cluster == 1 ||
+          request.value.getAsInteger(10, clusters) || clusters < 1 ||
+          clusters > 128) {
+        step->emitOpError("schedule: expected r_step.clusters=1 to 128, with a "
+                          "cluster, got ")
+            << request.kernel << ".clusters=" << request.value
+            << " with r_step.cluster=" << cluster;
+        return 0;
+      }
+    }
+    return clusters;
   }
 
   /// The ring of an R or L step, by rule or as asked, for both alike. Failure
@@ -603,7 +626,8 @@ struct SelectSchedule
     auto fail = [&] { return kernel.emitOpError("schedule: "); };
     auto r = dyn_cast<RStepOp>(main);
     int64_t cluster = clusterFor(main, shape, target);
-    if (!cluster)
+    int64_t clusters = cluster ? clustersFor(main, cluster, target) : 0;
+    if (!clusters)
       return failure();
     bool isL = isa<LStepOp>(main);
     FailureOr<Ring> ring = ringFor(main, shape, target);
@@ -636,8 +660,8 @@ struct SelectSchedule
     else if (ring->ofR)
       c = isL ? chooseRingL(shape, *ring) : chooseRingR(shape, target, *ring);
     else if (cluster > 1)
-      c = isL ? chooseExchangeL(shape, cluster, target)
-              : chooseExchangeR(shape, cluster, target);
+      c = isL ? chooseExchangeL(shape, cluster, clusters, target)
+              : chooseExchangeR(shape, cluster, clusters, target);
     else if (kind == "wgmma")
       c = isL ? chooseWgmmaL(shape, hasFixedKeys(main))
               : chooseWgmma(shape, target);

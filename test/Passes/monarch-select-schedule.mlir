@@ -16,6 +16,7 @@
 // RUN: monarchc --workload=vmonarch-480p --iterations=1 --recompute-frames=0 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=LONG
 // RUN: monarchc --workload=wan-480p-95 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=CLUSTER
 // RUN: monarchc --workload=self-forcing-480p-step-90 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=STEP
+// RUN: monarchc --workload=self-forcing-480p-step-90 --target=sm_90a --schedule=r_step.clusters=9 --emit=fused | FileCheck %s --check-prefix=NINE
 // RUN: monarchc --grid=100,30,52 --query-frames=1 --heads=1 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=ONE
 // RUN: monarchc --grid=100,30,52 --query-frames=1 --heads=5 --target=sm_90a --emit=fused --print-remarks 2>&1 | FileCheck %s --check-prefix=FIVE
 // RUN: monarchc --workload=wan-480p-95 --causal-frames=3 --target=sm_90a --emit=fused | FileCheck %s --check-prefix=CAUSAL
@@ -92,6 +93,7 @@
 // CLUSTER: remark: kernel l_step: mma_sync 128 x 16 tiles, 8 warps, 3 stages: rows come from the r_step through a cluster of 16
 // CLUSTER: kernel "attention" schedule <kind = "wgmma", rows = 64, columns = 56, warps = 8, stages = 2, chunk = 64, element = bf16, cluster = 16, clusters = 7>
 // CLUSTER-SAME: beside <kind = "mma_sync", rows = 128, columns = 16, warps = 8, stages = 3, chunk = 128, element = bf16, cluster = 16, clusters = 7>
+// NINE: kernel "attention" schedule <{{.*}}, cluster = 8, clusters = 9> beside <{{.*}}, cluster = 8, clusters = 9>
 // STEP: kernel "attention" schedule <{{.*}}, cluster = 8, clusters = 15> beside <{{.*}}, rows = 128, columns = 8, warps = 8, stages = 3, {{.*}}, cluster = 8, clusters = 15>
 // Four parts of the one slab use most of the chip; five slabs are not cut.
 // ONE: remark: kernel r_step: {{.*}} cluster of 16, an estimated 183k clocks against 220k apart
