@@ -26,6 +26,13 @@
 // TEAMS: monarch_tile.receive %[[X]][%[[R:.+]]] limit
 // TEAMS: monarch_tile.dot {{.*}} transposed_rhs {groups = 8 : i64}
 // TEAMS: monarch_tile.release %[[X]][%[[R]]] : !monarch_tile.exchange
+// What parts of a slab hand to each other is f32, as it is in registers.
+// TEAMS: monarch_tile.await_count {{.*}} reset
+// TEAMS: monarch_tile.load {{.*}} -> tensor<128xf32, #rows{{[0-9]*}}>
+// TEAMS: monarch_tile.load {{.*}} : memref<30x8x128x128xf32> -> tensor<128x128xf32, #acc{{[0-9]*}}>
+// TEAMS: monarch_tile.store {{.*}} interleave {{.*}} memref<1x6x15x52x2x128xbf16,
+// TEAMS: monarch_tile.store {{[^ ]+}}, {{[^ ]+}} {{.*}} tensor<128x128xf32, #acc{{[0-9]*}}>, memref<30x8x128x128xf32>
+// TEAMS: monarch_tile.add_count
 
 // An L step of many rows: tensor maps of what R has written, of all slabs there
 // are; queries in shared memory; what lies past the last key has no weight.
