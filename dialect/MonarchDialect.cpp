@@ -234,13 +234,13 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected rest 0, or 16 in a ring beside one team of "
                           "all warps, got "
                        << rest;
+  if (rest && stages % restTeams)
+    return emitError() << "expected stages in multiples of " << restTeams
+                       << " with a rest, got " << stages;
   if (cluster > 1 ? clusters < 1 || clusters > 128 : clusters != 0)
     return emitError() << "expected 1 to 128 clusters of a cluster's programs, "
                           "and 0 without a cluster, got "
                        << clusters;
-  if (rest && stages % restTeams)
-    return emitError() << "expected stages in multiples of " << restTeams
-                       << " with a rest, got " << stages;
   if (!llvm::isPowerOf2_64(cluster))
     return emitError() << "expected cluster to be a power of 2, got "
                        << cluster;

@@ -194,6 +194,20 @@ Value ProgramBuilder::advance(State &s, Value x) {
   return p;
 }
 
+ProgramBuilder::State ProgramBuilder::withMaximum(const State &s, Value max) {
+  Value weight =
+      math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, s.max, max));
+  State scaled;
+  scaled.max = max;
+  scaled.sum = arith::MulFOp::create(b, loc, s.sum, weight);
+  for (Value acc : s.acc) {
+    auto shape = cast<RankedTensorType>(acc.getType()).getShape();
+    scaled.acc.push_back(
+        arith::MulFOp::create(b, loc, acc, broadcast(weight, 1, shape)));
+  }
+  return scaled;
+}
+
 /// 1/Z, finite when no key took part.
 Value ProgramBuilder::safeReciprocal(Value z) {
   auto shape = cast<RankedTensorType>(z.getType()).getShape();
@@ -240,7 +254,7 @@ SmallVector<Value> ProgramBuilder::open(ArrayRef<int64_t> dims,
 
 void ProgramBuilder::setSlab(Value number) {
   slab = number;
-  Value global = arith::AddIOp::create(b, loc, slab, args.lookup("slab_begin"));
+  Value global = plus(slab, args.lookup("slab_begin"));
   int64_t slabs = ceilDiv(pairCount(), slabPairs);
   batch = index(0);
   AffineExpr ofAll = d(0).floorDiv(slabs);

@@ -74,6 +74,18 @@ private:
                                            getAsOpFoldResult(operands));
   }
   Value minOf(Value x, Value y) { return arith::MinSIOp::create(b, loc, x, y); }
+  Value plus(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
+  Value minus(Value x, Value y) { return arith::SubIOp::create(b, loc, x, y); }
+  Value times(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
+  Value divide(Value x, Value y) {
+    return arith::DivUIOp::create(b, loc, x, y);
+  }
+  Value compare(arith::CmpIPredicate how, Value x, Value y) {
+    return arith::CmpIOp::create(b, loc, how, x, y);
+  }
+  Value select(Value condition, Value x, Value y) {
+    return arith::SelectOp::create(b, loc, condition, x, y);
+  }
   Value broadcast(Value v, int64_t axis, ArrayRef<int64_t> shape,
                   int64_t groups = 1) {
     Type e = getElementTypeOrSelf(v.getType());
@@ -171,6 +183,8 @@ private:
   /// One step of A6 with scores x: rescales `s` and returns the unnormalised
   /// probabilities.
   Value advance(State &s, Value x);
+  /// A state without entropy as it is with a larger maximum.
+  State withMaximum(const State &s, Value max);
   SmallVector<Value> flatten(const State &s);
   State unflatten(ValueRange values, bool entropy);
   State initial(ArrayRef<int64_t> accColumns, bool entropy);
@@ -204,7 +218,8 @@ private:
   struct Part {
     Value slab, first, turns;
     Value number; ///< of the slab's parts
-    Value isLast; ///< of the slab's parts that have turns
+    Value some;   ///< i1: has turns
+    Value isLast; ///< i1: has the slab's last turns
     Value ofCut;  ///< its number among all parts of slabs that are cut,
     Value cut;    ///< which are so many
   };
@@ -255,21 +270,16 @@ private:
     return arith::SubFOp::create(b, loc, s,
                                  broadcast(biasTile, 0, {m, n}, groups));
   }
-  /// Adds keys with scores `x` to maximum, sum and one output. The values are
-  /// columns `offset` onwards of `valueTile`.
-  void accumulate(State &s, Value x, Value valueTile, int64_t groups = 1,
+  /// Ends one turn of a loop that carries maximum, sum and one output.
+  /// The values are columns `offset` onwards of `valueTile`.
+  void accumulate(scf::ForOp loop, Value x, Value valueTile, int64_t groups = 1,
                   int64_t offset = 0) {
+    State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
     Value p = advance(s, x);
     int64_t columns =
         cast<RankedTensorType>(valueTile.getType()).getDimSize(1) - offset;
     s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns, false, offset,
                    false, groups);
-  }
-  /// Ends one turn of a loop that carries them.
-  void accumulate(scf::ForOp loop, Value x, Value valueTile, int64_t groups = 1,
-                  int64_t offset = 0) {
-    State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
-    accumulate(s, x, valueTile, groups, offset);
     scf::YieldOp::create(b, loc, flatten(s));
   }
   /// Normalises and stores the output of such a loop.

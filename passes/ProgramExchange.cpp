@@ -44,15 +44,6 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
   b.setInsertionPointToStart(forall.getBody());
   Value cluster = forall.getInductionVar(0), member = forall.getInductionVar(1);
   Value tiles = keyTiles(), one = index(1), zero = index(0);
-  auto divide = [&](Value x, Value by) -> Value {
-    return arith::DivUIOp::create(b, loc, x, by);
-  };
-  auto plus = [&](Value x, Value y) -> Value {
-    return arith::AddIOp::create(b, loc, x, y);
-  };
-  auto times = [&](Value x, Value y) -> Value {
-    return arith::MulIOp::create(b, loc, x, y);
-  };
   Value turns =
       divide(plus(times(tiles, index(b1)), index(members - 1)), index(members));
   Part part = partOf(cluster, turns);
@@ -93,11 +84,10 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
     Value turn = loop.getInductionVar(), number = plus(first, turn);
     Value row = divide(number, tiles);
     Value c = arith::RemUIOp::create(b, loc, number, tiles);
-    Value exists = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, row,
-                                         index(b1));
+    Value exists = compare(arith::CmpIPredicate::slt, row, index(b1));
     Value k = minOf(row, index(b1 - 1));
-    Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                        minOf(c, turn), index(teams));
+    Value isNew =
+        compare(arith::CmpIPredicate::slt, minOf(c, turn), index(teams));
     Value q = rowsOfTurn(isNew, loop.getRegionIterArg(0), [&] {
       return rowsOfR(arg(r.getQuery()), m0, k, rowLimit);
     });
@@ -158,11 +148,7 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
   storeOutput(withOtherParts(s, part, member), arg(l.getResult()), rows);
   b.setInsertionPointToStart(isLast.elseBlock());
   // Nobody waits for a part without turns.
-  auto some =
-      scf::IfOp::create(b, loc,
-                        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt,
-                                              part.turns, zero),
-                        /*withElseRegion=*/false);
+  auto some = scf::IfOp::create(b, loc, part.some, /*withElseRegion=*/false);
   b.setInsertionPointToStart(some.thenBlock());
   storePart(s, part, member);
   return success();
@@ -173,21 +159,6 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
 /// something to do before what they have is put together; parts past those have
 /// none.
 ProgramBuilder::Part ProgramBuilder::partOf(Value cluster, Value turns) {
-  auto plus = [&](Value x, Value y) -> Value {
-    return arith::AddIOp::create(b, loc, x, y);
-  };
-  auto minus = [&](Value x, Value y) -> Value {
-    return arith::SubIOp::create(b, loc, x, y);
-  };
-  auto times = [&](Value x, Value y) -> Value {
-    return arith::MulIOp::create(b, loc, x, y);
-  };
-  auto compare = [&](arith::CmpIPredicate how, Value x, Value y) -> Value {
-    return arith::CmpIOp::create(b, loc, how, x, y);
-  };
-  auto select = [&](Value condition, Value x, Value y) -> Value {
-    return arith::SelectOp::create(b, loc, condition, x, y);
-  };
   Value whole = args.lookup("whole"), parts = args.lookup("parts");
   Value cut = minus(args.lookup("slab_count"), whole);
   Part part;
@@ -213,10 +184,10 @@ ProgramBuilder::Part ProgramBuilder::partOf(Value cluster, Value turns) {
   part.first = minOf(times(number, share), turns);
   Value end = minOf(plus(part.first, share), turns);
   part.turns = minus(end, part.first);
+  part.some = compare(arith::CmpIPredicate::sgt, part.turns, zero);
   // Of parts without turns none is the last.
   part.isLast = arith::AndIOp::create(
-      b, loc, compare(arith::CmpIPredicate::eq, end, turns),
-      compare(arith::CmpIPredicate::sgt, part.turns, zero));
+      b, loc, compare(arith::CmpIPredicate::eq, end, turns), part.some);
   return part;
 }
 
@@ -259,13 +230,11 @@ ProgramBuilder::withOtherParts(const State &s, const Part &part, Value member) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   State mine = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
-  Value other = arith::SubIOp::create(
-      b, loc, part.ofCut,
-      arith::MulIOp::create(b, loc, loop.getInductionVar(), part.cut));
-  auto exists = scf::IfOp::create(
-      b, loc, loop.getResultTypes(),
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, other, index(0)),
-      /*withElseRegion=*/true);
+  Value other = minus(part.ofCut, times(loop.getInductionVar(), part.cut));
+  auto exists =
+      scf::IfOp::create(b, loc, loop.getResultTypes(),
+                        compare(arith::CmpIPredicate::sge, other, index(0)),
+                        /*withElseRegion=*/true);
   scf::YieldOp::create(b, loc, exists.getResults());
   b.setInsertionPointToStart(exists.elseBlock());
   scf::YieldOp::create(b, loc, flatten(mine));
@@ -274,28 +243,16 @@ ProgramBuilder::withOtherParts(const State &s, const Part &part, Value member) {
                              counterOfPart(other, member), index(1),
                              /*reset=*/true);
   Value rows = args.lookup("part_rows");
-  Value max = load(rows, partRows(other, member, 0), m, b.getF32Type());
-  Value sum = load(rows, partRows(other, member, 1), m, b.getF32Type());
-  Value acc = load(args.lookup("part_outputs"), partOutputs(other, member), m,
-                   b.getF32Type());
-  State both;
-  both.max = arith::MaximumFOp::create(b, loc, mine.max, max);
-  auto weightOf = [&](Value its) -> Value {
-    return math::Exp2Op::create(b, loc,
-                                arith::SubFOp::create(b, loc, its, both.max));
-  };
-  Value weight = weightOf(mine.max), ofOther = weightOf(max);
-  auto weighted = [&](Value x, Value y) -> Value {
-    auto type = cast<RankedTensorType>(x.getType());
-    auto times = [&](Value v, Value by) -> Value {
-      if (type.getRank() == 2)
-        by = broadcast(by, 1, type.getShape());
-      return arith::MulFOp::create(b, loc, v, by);
-    };
-    return arith::AddFOp::create(b, loc, times(x, weight), times(y, ofOther));
-  };
-  both.sum = weighted(mine.sum, sum);
-  both.acc.push_back(weighted(mine.acc[0], acc));
+  State its;
+  its.max = load(rows, partRows(other, member, 0), m, b.getF32Type());
+  its.sum = load(rows, partRows(other, member, 1), m, b.getF32Type());
+  its.acc.push_back(load(args.lookup("part_outputs"),
+                         partOutputs(other, member), m, b.getF32Type()));
+  Value max = arith::MaximumFOp::create(b, loc, mine.max, its.max);
+  State both = withMaximum(mine, max);
+  its = withMaximum(its, max);
+  both.sum = arith::AddFOp::create(b, loc, both.sum, its.sum);
+  both.acc[0] = arith::AddFOp::create(b, loc, both.acc[0], its.acc[0]);
   scf::YieldOp::create(b, loc, flatten(both));
   return unflatten(loop.getResults(), /*entropy=*/false);
 }

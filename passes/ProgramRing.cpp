@@ -231,18 +231,9 @@ ProgramBuilder::State ProgramBuilder::putTogether(State s) {
   auto over = [&](StringRef kind, Value v) -> Value {
     return tile::ReduceTeamsOp::create(b, loc, v.getType(), kind, v);
   };
-  Value most = over("max", s.max);
-  Value weight =
-      math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, s.max, most));
-  State all;
-  all.max = most;
-  all.sum = over("sum", arith::MulFOp::create(b, loc, s.sum, weight));
-  for (Value acc : s.acc) {
-    auto shape = cast<RankedTensorType>(acc.getType()).getShape();
-    all.acc.push_back(
-        over("sum",
-             arith::MulFOp::create(b, loc, acc, broadcast(weight, 1, shape))));
-  }
+  State all = withMaximum(s, over("max", s.max));
+  for (Value *v : {&all.sum, &all.acc[0]})
+    *v = over("sum", *v);
   return all;
 }
 

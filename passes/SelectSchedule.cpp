@@ -198,8 +198,7 @@ int64_t clusterOf(const Shape &s, bool causal, TargetAttr target) {
 
 /// R of a cluster: a slab of 64 rows at a time, beside L; two teams of warps
 /// take turns.
-Choice chooseExchangeR(const Shape &s, int64_t cluster, int64_t clusters,
-                       TargetAttr target) {
+Choice chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
   StepPair steps = s.stepsOn(target);
   Choice c;
   c.kind = "wgmma";
@@ -209,7 +208,6 @@ Choice chooseExchangeR(const Shape &s, int64_t cluster, int64_t clusters,
   c.stages = 2;
   c.chunk = 64;
   c.cluster = cluster;
-  c.clusters = clusters;
   c.why = "rows go to the l_step through a cluster of " +
           std::to_string(cluster) +
           comparison(clocksOfClusters(steps, cluster), steps);
@@ -218,8 +216,7 @@ Choice chooseExchangeR(const Shape &s, int64_t cluster, int64_t clusters,
 
 /// L of a cluster: all rows of a member's pairs, 16 a warp, against one key of
 /// every member.
-Choice chooseExchangeL(const Shape &s, int64_t cluster, int64_t clusters,
-                       TargetAttr target) {
+Choice chooseExchangeL(const Shape &s, int64_t cluster, TargetAttr target) {
   Choice c;
   c.kind = "mma_sync";
   c.rows = 64 / cluster * roundUp(s.geometry.b1(), 16);
@@ -228,7 +225,6 @@ Choice chooseExchangeL(const Shape &s, int64_t cluster, int64_t clusters,
   c.stages = exchangeStages(s, target);
   c.chunk = s.valueDim;
   c.cluster = cluster;
-  c.clusters = clusters;
   c.why = "rows come from the r_step through a cluster of " +
           std::to_string(cluster);
   return c;
@@ -660,13 +656,14 @@ struct SelectSchedule
     else if (ring->ofR)
       c = isL ? chooseRingL(shape, *ring) : chooseRingR(shape, target, *ring);
     else if (cluster > 1)
-      c = isL ? chooseExchangeL(shape, cluster, clusters, target)
-              : chooseExchangeR(shape, cluster, clusters, target);
+      c = isL ? chooseExchangeL(shape, cluster, target)
+              : chooseExchangeR(shape, cluster, target);
     else if (kind == "wgmma")
       c = isL ? chooseWgmmaL(shape, hasFixedKeys(main))
               : chooseWgmma(shape, target);
     else
       c = chooseMmaSync(main, shape, target);
+    c.clusters = c.cluster > 1 ? clusters : 0;
     if (failed(apply(c, kernel)))
       return failure();
     if (kind == "wgmma" && r && c.columns < shape.geometry.b2())

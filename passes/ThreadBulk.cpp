@@ -96,9 +96,7 @@ void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
   int64_t arrivals = roles.empty() ? arrivalsOf(warps) : 0;
   for (tile::RoleOp role : roles)
     arrivals = arrivalsOf(role.getWarps()) + (member ? 0 : arrivals);
-  Value isFirst =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
-  auto branch = scf::IfOp::create(b, loc, isFirst, false);
+  auto branch = scf::IfOp::create(b, loc, isFirstThread(), false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < ring.stages; ++s) {
@@ -444,8 +442,7 @@ Value ThreadLowering::ofTeam(Operation *op, const Ring &ring) {
   if (ring.stages == 1)
     return ring.base;
   auto role = op->getParentOfType<tile::RoleOp>();
-  Value team = mapping.lookup(role.getBody().getArgument(0));
-  return add(ring.base, toI32(mul(team, index(ring.stageBytes))));
+  return add(ring.base, toI32(mul(teamOf(role), index(ring.stageBytes))));
 }
 
 LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
@@ -538,9 +535,7 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
     return op.emitOpError("expected a constant limit, and room for its rows, "
                           "16 by 16, in ")
            << memory.type;
-  Value row =
-      own ? index(0)
-          : mul(mapping.lookup(role.getBody().getArgument(0)), index(share));
+  Value row = own ? index(0) : mul(teamOf(role), index(share));
   Value from = ofTeam(op, ring), most = index(share);
   if (*limit <= rows - 16) // some teams have fewer
     most = arith::MinSIOp::create(

@@ -47,11 +47,6 @@ LogicalResult ThreadLowering::lowerAwaitCount(tile::AwaitCountOp op) {
   return success();
 }
 
-Value ThreadLowering::isFirstThread() {
-  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread,
-                               index(0));
-}
-
 /// Waits for a counter as one thread.
 void ThreadLowering::awaitAtLeast(Value counter, Value least) {
   statement("{\n.reg .pred done;\n.reg .b32 count, tries;\n"
@@ -113,9 +108,7 @@ LogicalResult ThreadLowering::lowerAllocSignal(tile::AllocSignalOp op) {
     return op.emitOpError("expected a role that raises the signal, after this");
   Value first = allocBarriers(stages);
   signals[op.getSignal()] = first;
-  Value isFirst =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
-  auto branch = scf::IfOp::create(b, loc, isFirst, false);
+  auto branch = scf::IfOp::create(b, loc, isFirstThread(), false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < stages; ++s)
@@ -140,7 +133,7 @@ Value ThreadLowering::turnOfPart(Operation *op, Value turn, int64_t parts) {
   auto role = op->getParentOfType<tile::RoleOp>();
   Value part =
       role.getTeams() > 1
-          ? mapping.lookup(role.getBody().getArgument(0))
+          ? teamOf(role)
           : arith::DivUIOp::create(b, loc, warp, index(role.getWarps() / parts))
                 .getResult();
   return add(mul(turn, index(parts)), part);

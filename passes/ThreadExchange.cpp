@@ -30,9 +30,7 @@ LogicalResult ThreadLowering::lowerAllocExchange(tile::AllocExchangeOp op) {
   x.full = allocBarriers(stages);
   x.empty = allocBarriers(stages);
   x.readers = allocBarriers(stages); // as many words
-  Value isFirst =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
-  auto branch = scf::IfOp::create(b, loc, isFirst, false);
+  auto branch = scf::IfOp::create(b, loc, isFirstThread(), false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < stages; ++s) {
@@ -174,10 +172,8 @@ LogicalResult ThreadLowering::lowerReceive(tile::ReceiveOp op) {
     expected =
         add(mul(places, i32((x.turnBytes() - always) / x.own())), i32(always));
   }
-  Value isFirst =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread, index(0));
   {
-    auto branch = scf::IfOp::create(b, loc, isFirst, false);
+    auto branch = scf::IfOp::create(b, loc, isFirstThread(), false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
     expectBytes(full, expected);

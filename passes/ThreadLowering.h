@@ -229,9 +229,8 @@ private:
   }
   Value guardedLoad(const Place &place, Value base, Type type,
                     int64_t offset = 0);
-  Value pairOf(Value low, Value high);
   Value pack(Value low, Value high, Type element);
-  Value vectorOf(ArrayRef<Value> four);
+  Value vectorOf(ArrayRef<Value> elements);
 
   //--- registers ---//
   /// Register i of a tile, formed when first asked for: values are made row by
@@ -270,6 +269,10 @@ private:
     llvm::SaveAndRestore<Value> saved[4];
   };
   void setThread(Value number);
+  Value isFirstThread() {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread,
+                                 index(0));
+  }
   LogicalResult lowerLoad(tile::LoadOp op);
   LogicalResult loadAccumulators(tile::LoadOp op);
   LogicalResult lowerStore(tile::StoreOp op);
@@ -299,7 +302,6 @@ private:
   Value settledPair(const Memory &memory, Value block, Value pair);
 
   //--- programs of a persistent kernel (ThreadCounts.cpp) ---//
-  Value isFirstThread();
   void awaitAtLeast(Value counter, Value least);
   Value turnOfPart(Operation *op, Value turn, int64_t parts);
   LogicalResult lowerAwaitCount(tile::AwaitCountOp op);
@@ -347,7 +349,15 @@ private:
   Value furtherRow(const DealtRows &d, Value to, int64_t at, int64_t half);
   void copyRows(tile::LoadOp op, Value base);
   void copyRowsInterleaved(tile::LoadOp op, Value base);
-  /// The warps of a role meet.
+  /// The number of a role's team, of more than one.
+  Value teamOf(tile::RoleOp role) {
+    return mapping.lookup(role.getBody().getArgument(0));
+  }
+  void meetAt(Value barrier, int64_t threads) {
+    NVVM::BarrierOp::create(b, loc, TypeRange(), barrier, i32(threads),
+                            NVVM::BarrierReductionAttr(), Value());
+  }
+  /// The warps of a role meet, each team's at a barrier of its own.
   void meet(tile::RoleOp role) {
     if (role.getWarps() == 1) {
       NVVM::SyncWarpOp::create(b, loc, i32(-1));
@@ -355,11 +365,8 @@ private:
     }
     Value number = i32(1 + role.getFirst() / 4);
     if (role.getTeams() > 1)
-      number = add(
-          number, toI32(mapping.lookup(role.getBody().front().getArgument(0))));
-    NVVM::BarrierOp::create(b, loc, TypeRange(), number,
-                            i32(32 * role.getWarps()),
-                            NVVM::BarrierReductionAttr(), Value());
+      number = add(number, toI32(teamOf(role)));
+    meetAt(number, 32 * role.getWarps());
   }
   LogicalResult lowerCopyOut(tile::CopyOutOp op);
   LogicalResult copyOutSettled(tile::CopyOutOp op, const Ring &ring,

@@ -209,27 +209,21 @@ Value ThreadLowering::guardedLoad(const Place &place, Value base, Type type,
   return LLVM::SelectOp::create(b, loc, place.valid, v, zero);
 }
 
-/// Two floats as a vector.
-Value ThreadLowering::pairOf(Value low, Value high) {
-  Value v =
-      LLVM::PoisonOp::create(b, loc, VectorType::get({2}, b.getF32Type()));
-  v = LLVM::InsertElementOp::create(b, loc, v, low, i32(0));
-  return LLVM::InsertElementOp::create(b, loc, v, high, i32(1));
-}
-
 /// Two floats rounded to `element` as one 32-bit register, low half first.
 Value ThreadLowering::pack(Value low, Value high, Type element) {
   Value v = LLVM::FPTruncOp::create(b, loc, VectorType::get({2}, element),
-                                    pairOf(low, high));
+                                    vectorOf({low, high}));
   return LLVM::BitcastOp::create(b, loc, b.getI32Type(), v);
 }
 
-/// Four registers as one 16-byte vector.
-Value ThreadLowering::vectorOf(ArrayRef<Value> four) {
-  Value v =
-      LLVM::PoisonOp::create(b, loc, VectorType::get({4}, b.getI32Type()));
-  for (int64_t t = 0; t < 4; ++t)
-    v = LLVM::InsertElementOp::create(b, loc, v, four[t], i32(t));
+/// Registers of one type as a vector.
+Value ThreadLowering::vectorOf(ArrayRef<Value> elements) {
+  Value v = LLVM::PoisonOp::create(
+      b, loc,
+      VectorType::get({static_cast<int64_t>(elements.size())},
+                      elements.front().getType()));
+  for (auto [i, element] : llvm::enumerate(elements))
+    v = LLVM::InsertElementOp::create(b, loc, v, element, i32(i));
   return v;
 }
 
@@ -358,7 +352,7 @@ LogicalResult ThreadLowering::lowerStore(tile::StoreOp op) {
       for (int64_t n = 0; n < columns; ++n) {
         size_t first = (m * columns + n) * 4 + h * 2;
         Value low = at(tile, first), high = at(tile, first + 1);
-        row.push_back(isF32 ? pairOf(low, high) : pack(low, high, element));
+        row.push_back(isF32 ? vectorOf({low, high}) : pack(low, high, element));
       }
       Place place = placeOf(rows, 16 * m + 8 * h);
       auto packed = [&](int64_t n) { return row[n]; };

@@ -95,7 +95,7 @@ LogicalResult ThreadLowering::lowerSettle(tile::SettleOp op) {
     return assembly("ld.relaxed.gpu.global.u32 $0, [$1];", "=r,l,~{memory}",
                     b.getI32Type(), {wordAt(i)}, /*sideEffects=*/true);
   };
-  Value isFirst = compare(arith::CmpIPredicate::eq, thread, index(0));
+  Value isFirst = isFirstThread();
   Value speaks = compare(arith::CmpIPredicate::eq, lane, index(0));
 
   // Half 0 is that of the first chunk. Programs take different lines of it.

@@ -27,16 +27,11 @@ LogicalResult ThreadLowering::lowerReduceTeams(tile::ReduceTeamsOp op) {
     return sharedPointer(add(add(base, own), i32(4 * i * threads)));
   };
   auto meetAll = [&] { // apart from the barriers of single teams
-    NVVM::BarrierOp::create(b, loc, TypeRange(), i32(8 + role.getFirst() / 4),
-                            i32(threads * role.getTeams()),
-                            NVVM::BarrierReductionAttr(), Value());
+    meetAt(i32(8 + role.getFirst() / 4), threads * role.getTeams());
   };
-  for (int64_t i = 0; i < count; i += together) {
-    Value v = LLVM::UndefOp::create(b, loc, type);
-    for (int64_t j = 0; j < together; ++j)
-      v = LLVM::InsertElementOp::create(b, loc, v, mine[i + j], i32(j));
-    LLVM::StoreOp::create(b, loc, v, pointer(sharedBase, i), 4 * together);
-  }
+  for (int64_t i = 0; i < count; i += together)
+    LLVM::StoreOp::create(b, loc, vectorOf(ArrayRef(mine).slice(i, together)),
+                          pointer(sharedBase, i), 4 * together);
   meetAll();
   Registers all(count);
   for (int64_t i = 0; i < count; i += together)
