@@ -180,7 +180,7 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                      StringRef kind, int64_t rows, int64_t columns,
                      int64_t warps, int64_t stages, int64_t chunk, Type element,
                      int64_t cluster, int64_t ring, int64_t slots, int64_t rest,
-                     int64_t clusters) {
+                     int64_t clusters, int64_t producer) {
   if (failed(verifyKind(emitError, kind)))
     return failure();
   auto check = [&](StringRef name, int64_t value, int64_t step,
@@ -241,6 +241,10 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected 1 to 128 clusters of a cluster's programs, "
                           "and 0 without a cluster, got "
                        << clusters;
+  if (producer && (producer != 4 || !inCluster))
+    return emitError() << "expected producer 0, or 4 with kind wgmma in a "
+                          "cluster, got "
+                       << producer;
   if (!llvm::isPowerOf2_64(cluster))
     return emitError() << "expected cluster to be a power of 2, got "
                        << cluster;

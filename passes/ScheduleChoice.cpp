@@ -37,7 +37,8 @@ Choice monarch::chooseHost(Operation *step, const Shape &s) {
   return c;
 }
 
-Choice monarch::chooseMmaSync(Operation *step, const Shape &s, TargetAttr target) {
+Choice monarch::chooseMmaSync(Operation *step, const Shape &s,
+                              TargetAttr target) {
   const Geometry &g = s.geometry;
   Choice c;
   c.kind = "mma_sync";
@@ -139,7 +140,8 @@ int64_t monarch::clusterOf(const Shape &s, bool causal, TargetAttr target) {
   return g.keyTiles() * g.b1() > cluster ? cluster : 1;
 }
 
-Choice monarch::chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr target) {
+Choice monarch::chooseExchangeR(const Shape &s, int64_t cluster,
+                                TargetAttr target) {
   StepPair steps = s.stepsOn(target);
   Choice c;
   c.kind = "wgmma";
@@ -155,7 +157,8 @@ Choice monarch::chooseExchangeR(const Shape &s, int64_t cluster, TargetAttr targ
   return c;
 }
 
-Choice monarch::chooseExchangeL(const Shape &s, int64_t cluster, TargetAttr target) {
+Choice monarch::chooseExchangeL(const Shape &s, int64_t cluster,
+                                TargetAttr target) {
   Choice c;
   c.kind = "mma_sync";
   c.rows = 64 / cluster * roundUp(s.geometry.b1(), 16);
@@ -220,7 +223,8 @@ RingChoice monarch::ringOf(const Shape &s, bool fixedKeys, TargetAttr target) {
   return ring;
 }
 
-Choice monarch::chooseRingR(const Shape &s, TargetAttr target, RingChoice ring) {
+Choice monarch::chooseRingR(const Shape &s, TargetAttr target,
+                            RingChoice ring) {
   StepPair steps = s.stepsOn(target);
   Choice c = chooseWgmma(s, target);
   c.rows = ring.tiles.rows;

@@ -20,7 +20,7 @@ using namespace mlir;
 struct Choice {
   StringRef kind;
   int64_t rows = 0, columns = 0, warps = 1, stages = 1, chunk = 0, cluster = 1;
-  int64_t ring = 0, slots = 0, rest = 0, clusters = 0;
+  int64_t ring = 0, slots = 0, rest = 0, clusters = 0, producer = 0;
   std::string why;
 };
 

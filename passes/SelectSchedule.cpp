@@ -81,14 +81,13 @@ struct SelectSchedule
       auto [kernel, part] = name.split('.');
       if (!llvm::is_contained({"kind", "rows", "columns", "warps", "stages",
                                "chunk", "cluster", "clusters", "ring", "slots",
-                               "rest"},
+                               "rest", "producer"},
                               part) ||
           value.empty())
         return getOperation().emitError(
                    "schedule: expected kernel.part=value with part kind, rows, "
                    "columns, warps, stages, chunk, cluster, clusters, ring, "
-                   "slots or rest, got "
-                   "'")
+                   "slots, rest or producer, got '")
                << text << "'";
       for (const Request &other : requests)
         if (other.kernel == kernel && other.part == part)
@@ -118,17 +117,19 @@ struct SelectSchedule
       if (llvm::is_contained({"kind", "cluster", "clusters", "ring", "slots"},
                              request.part))
         continue;
-      int64_t value;
-      if (request.value.getAsInteger(10, value) ||
-          value < (request.part == "rest" ? 0 : 1))
-        return kernel.emitOpError("schedule: expected a positive number for ")
-               << request.part << ", got '" << request.value << "'";
-      int64_t &part = request.part == "rows"      ? c.rows
-                      : request.part == "columns" ? c.columns
-                      : request.part == "warps"   ? c.warps
-                      : request.part == "stages"  ? c.stages
-                      : request.part == "rest"    ? c.rest
-                                                  : c.chunk;
+      int64_t value,
+          least = request.part == "rest" || request.part == "producer" ? 0 : 1;
+      if (request.value.getAsInteger(10, value) || value < least)
+        return kernel.emitOpError("schedule: expected a number from ")
+               << least << " for " << request.part << ", got '" << request.value
+               << "'";
+      int64_t &part = request.part == "rows"       ? c.rows
+                      : request.part == "columns"  ? c.columns
+                      : request.part == "warps"    ? c.warps
+                      : request.part == "stages"   ? c.stages
+                      : request.part == "rest"     ? c.rest
+                      : request.part == "producer" ? c.producer
+                                                   : c.chunk;
       part = value;
     }
     return success();
@@ -340,7 +341,8 @@ struct SelectSchedule
     Type element = gpu ? shape.element : Type(Float32Type::get(&getContext()));
     auto schedule = ScheduleAttr::getChecked(
         fail, &getContext(), c.kind, c.rows, c.columns, c.warps, c.stages,
-        c.chunk, element, c.cluster, c.ring, c.slots, c.rest, c.clusters);
+        c.chunk, element, c.cluster, c.ring, c.slots, c.rest, c.clusters,
+        c.producer);
     if (!schedule)
       return failure();
     kernel.setScheduleAttr(schedule);

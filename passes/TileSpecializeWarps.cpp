@@ -350,25 +350,32 @@ void WarpSpecializer::acquire(size_t i, tile::LoadOp load, Block *where,
   tile::ReleaseOp::create(b, load.getLoc(), rings[i], turn);
 }
 
+/// Registers of a thread that starts the copies of a cluster's program.
+constexpr int64_t clusterProducerRegisters = 32;
+
 /// Registers of the teams in `role` and of the warps beside them.
 void WarpSpecializer::dealRegisters(tile::RoleOp role) {
   // 65536 registers: 16 rows of outputs and queries of 128 channels a warp take
-  // 152 a thread, a little less where R's rows are long, 32 take 232
-  // (docs/performance.md).
+  // 152 a thread, a little less where R's rows are long or a producer takes
+  // some, 32 take 232 (docs/performance.md).
   tile::RoleOp beside;
   for (auto other : programs.getBody()->getOps<tile::RoleOp>())
     if (other != role)
       beside = other;
   int64_t others = beside ? beside.getWarps() / 4 : 0;
-  int64_t groups = schedule.getWarps() / 4 + others;
+  int64_t producers = schedule.getProducer() / 4;
+  int64_t groups = schedule.getWarps() / 4 + others + producers;
   int64_t pool = 65536 / (128 * groups) / 8 * 8 * groups;
   auto of = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
   bool two = of && of.getRows() / of.getWarps() > 16;
   int64_t theirs = two                          ? 232
                    : others == 1                ? 168
+                   : producers                  ? 136
                    : schedule.getColumns() > 56 ? 144
                                                 : 152;
-  int64_t own = (pool - theirs * others) / (groups - others) / 8 * 8;
+  int64_t own =
+      (pool - theirs * others - clusterProducerRegisters * producers) /
+      (groups - others - producers) / 8 * 8;
   if (beside && own >= 24 && own <= 256) {
     beside.setRegisters(theirs);
     role.setRegisters(own);
@@ -392,9 +399,34 @@ void WarpSpecializer::releaseReceived() {
   }
 }
 
-/// Beside warps that hold outputs a producer's registers are too dear, and one
-/// warpgroup is too slow: teams of warps take turns, and each starts its own
-/// copies for the turn that will use the stage it has just done with.
+/// A producer behind all other warps, one of whose warps starts the copies of
+/// each team's turns.
+void WarpSpecializer::produceForTeams(tile::RoleOp role, scf::ForOp loop,
+                                      int64_t teams,
+                                      MutableArrayRef<tile::LoadOp> loads) {
+  int64_t first = 0;
+  for (auto other : programs.getBody()->getOps<tile::RoleOp>())
+    first = std::max<int64_t>(first, other.getFirst() + other.getWarps());
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(role);
+  makeRole("producer", schedule.getProducer(), first, clusterProducerRegisters);
+  tile::RoleOp copier = makeRole("producer", 1, 0, /*registers=*/0, teams);
+  IRMapping known; // the loop starts with the team's number
+  if (teams > 1)
+    known.map(loop.getLowerBound(),
+              copier.getBody().addArgument(b.getIndexType(), loc));
+  eachTurn(
+      loop, role,
+      [&](Value turn, IRMapping &mapping) {
+        for (auto [i, load] : llvm::enumerate(loads))
+          copy(i, load, turn, Value(), role, mapping);
+      },
+      known);
+}
+
+/// Beside warps that hold outputs one warpgroup is too slow: teams of warps
+/// take turns. Without a producer, whose registers are dear, each team starts
+/// its own copies for the turn that will use the stage it has just done with.
 LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
                                         MutableArrayRef<tile::LoadOp> loads) {
   auto loop = dyn_cast<scf::ForOp>(loads.front()->getParentOp());
@@ -421,7 +453,8 @@ LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
         b, loc, turn, arith::ConstantIndexOp::create(b, loc, distance));
   };
   b.setInsertionPoint(loop);
-  for (int64_t ahead = 0; ahead < stages; ahead += teams) {
+  bool copies = !schedule.getProducer();
+  for (int64_t ahead = 0; copies && ahead < stages; ahead += teams) {
     Value turn = after(team, ahead);
     Value enable = inRange(turn);
     IRMapping mapping;
@@ -431,6 +464,8 @@ LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
   }
   loop.setLowerBound(team);
   loop.setStep(arith::ConstantIndexOp::create(b, loc, teams));
+  if (!copies)
+    produceForTeams(role, loop, teams, loads);
   // A turn is sent when all members have done with its place.
   for (auto send : loop.getBody()->getOps<tile::SendOp>()) {
     b.setInsertionPoint(send);
@@ -441,10 +476,12 @@ LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
   for (auto [i, load] : llvm::enumerate(loads)) {
     Value turn = loop.getInductionVar();
     acquire(i, load, loop.getBody(), turn);
-    Value next = after(turn, stages);
-    IRMapping mapping;
-    mapping.map(turn, next);
-    copy(i, load, next, inRange(next), loop, mapping);
+    if (copies) {
+      Value next = after(turn, stages);
+      IRMapping mapping;
+      mapping.map(turn, next);
+      copy(i, load, next, inRange(next), loop, mapping);
+    }
     load.erase();
   }
   dealRegisters(role);

@@ -43,6 +43,8 @@ private:
   int64_t producerRegisters() const;
   int64_t consumerRegisters() const;
   void dealRegisters(tile::RoleOp role);
+  void produceForTeams(tile::RoleOp role, scf::ForOp loop, int64_t teams,
+                       MutableArrayRef<tile::LoadOp> loads);
   void releaseReceived();
   LogicalResult allocate(MutableArrayRef<tile::LoadOp> loads,
                          ArrayRef<int64_t> stages);

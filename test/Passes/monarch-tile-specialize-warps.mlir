@@ -1,6 +1,8 @@
 // RUN: monarch-opt %s --monarch-tile-specialize-warps --split-input-file --verify-diagnostics | FileCheck %s
 // RUN: monarchc --grid=3,4,40 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PLAN
 // RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=TEAMS
+// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --schedule=r_step.producer=4 --emit=mapped | FileCheck %s --check-prefix=PRODUCER
+// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --schedule=r_step.producer=4,r_step.warps=4 --emit=mapped | FileCheck %s --check-prefix=SINGLE
 // RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PERSISTENT
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --schedule=r_step.ring=0 --emit=mapped | FileCheck %s --check-prefix=LSTEP
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=MANY
@@ -33,6 +35,23 @@
 // TEAMS: monarch_tile.store {{.*}} interleave {{.*}} memref<1x6x15x52x2x128xbf16,
 // TEAMS: monarch_tile.store {{[^ ]+}}, {{[^ ]+}} {{.*}} tensor<128x128xf32, #acc{{[0-9]*}}>, memref<30x8x128x128xf32>
 // TEAMS: monarch_tile.add_count
+
+// Or a producer has a warp for each team, which starts the copies of its turns.
+// PRODUCER: monarch_tile.role "producer" warps 4 from 16 registers 32 {
+// PRODUCER-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+// PRODUCER-NEXT: ^bb0(%[[TEAM:.+]]: index):
+// PRODUCER-NEXT: scf.for %[[T:.+]] = %[[TEAM]] to %{{.*}} step %c2 {
+// PRODUCER-COUNT-2: monarch_tile.copy_bulk {{.*}}[%[[T]]] {evict = "last"
+// PRODUCER: monarch_tile.role "consumer" warps 4 from 0 registers 88 {
+// PRODUCER-NOT: copy_bulk
+// PRODUCER: monarch_tile.role "consumer" warps 4 from 4 registers 88 {
+// PRODUCER-NOT: copy_bulk
+// PRODUCER: monarch_tile.role beside "consumer" warps 8 from 8 registers 136 {
+// SINGLE: monarch_tile.role "producer" warps 4 from 12 registers 32 {
+// SINGLE-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 {
+// SINGLE-NEXT: scf.for %{{.*}} = %c0 to %{{.*}} step %c1 {
+// SINGLE: monarch_tile.role "consumer" warps 4 from 0 registers
+// SINGLE: monarch_tile.role beside "consumer" warps 8 from 4 registers
 
 // An L step of many rows: tensor maps of what R has written, of all slabs there
 // are; queries in shared memory; what lies past the last key has no weight.

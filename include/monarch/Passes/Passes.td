@@ -319,9 +319,10 @@ def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::
     for a stage's copy (`acquire`) and gives the stage back after its last
     product, or at the end of the turn where threads read it themselves
     (`release`). Registers move from the producer to the consumers. A role that
-    sends rows to a cluster has no producer: it is cut into teams of warps that
-    take turns, and each starts its own copies as soon as it has released a
-    stage; turns of the exchange are reserved and released. In a persistent
+    sends rows to a cluster is cut into teams of warps that take turns; each
+    starts its own copies as soon as it has released a stage, or a producer has a
+    warp for each (`producer` in the schedule). Turns of the exchange are
+    reserved and released. In a persistent
     kernel (`ring` in the schedule) single threads beside the consumers also wait
     for other programs, copy out and count for them: each takes a way to the L2
     cache and back, and consumers only exchange signals with those threads. Its

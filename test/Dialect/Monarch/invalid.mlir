@@ -379,6 +379,11 @@ func.func @f(%q: tensor<1x72x2x64xbf16>) {
 
 // -----
 
+// expected-error @below {{expected producer 0, or 4 with kind wgmma in a cluster, got 4}}
+#a = #monarch.schedule<kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 3, chunk = 64, element = bf16, producer = 4>
+
+// -----
+
 // expected-error @below {{expected rest 0, or 16 in a ring beside one team of all warps, got 8}}
 #a = #monarch.schedule<kind = "wgmma", rows = 128, columns = 64, warps = 8, stages = 4, chunk = 128, element = bf16, ring = 63, slots = 64, rest = 8>
 
