@@ -364,6 +364,13 @@ static size_t slabDimensions(scf::ForallOp op) {
 /// Programs become blocks: x counts all dimensions but the slab, last fastest;
 /// y is the slab. Programs of a persistent kernel are for all slabs.
 LogicalResult ThreadLowering::lowerForall(scf::ForallOp op) {
+  if (op->getParentOp() != from)
+    return op.emitOpError("expected a kernel's programs around all else");
+  for (OpFoldResult bound :
+       ArrayRef(op.getMixedUpperBound()).drop_front(slabDimensions(op)))
+    if (!getConstantIntValue(bound))
+      return op.emitOpError("expected constant numbers of programs after the "
+                            "first");
   Type i32Type = b.getI32Type();
   mapPrograms(op, NVVM::BlockIdXOp::create(b, loc, i32Type),
               NVVM::BlockIdYOp::create(b, loc, i32Type));

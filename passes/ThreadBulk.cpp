@@ -289,6 +289,8 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   const Ring *known = swizzledRing(op.getRing());
   if (!known)
     return op.emitOpError("expected a ring of swizzled tiles");
+  if (isProducer(op))
+    return op.emitOpError("expected a consumer, whose warps give a stage back");
   const Ring &ring = *known;
   Value barrier =
       ofTurn(ring.empty, mapping.lookupOrDefault(op.getTurn()), ring, 8);
@@ -437,11 +439,18 @@ void ThreadLowering::copyRowsInterleaved(tile::LoadOp op, Value base) {
 // Copies out
 //===----------------------------------------------------------------------===//
 
-/// The stage of a role's team, or the only one.
+/// The stage of a role's team, or the only one; null with an error at `op` when
+/// there are others.
 Value ThreadLowering::ofTeam(Operation *op, const Ring &ring) {
   if (ring.stages == 1)
     return ring.base;
   auto role = op->getParentOfType<tile::RoleOp>();
+  int64_t teams = role ? role.getTeams() : 1;
+  if (ring.stages != teams) {
+    op->emitOpError("expected a ring of one stage, or of one for each of ")
+        << teams << " teams, got " << ring.stages;
+    return Value();
+  }
   return add(ring.base, toI32(mul(teamOf(role), index(ring.stageBytes))));
 }
 
@@ -453,8 +462,11 @@ LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
     return op.emitOpError("expected 16 accumulator rows a warp and a ring");
   const Ring &ring = it->second;
   int64_t bytes = rowBytes(ring.tile), column = op.getColumnOffset();
+  Value stage = ofTeam(op, ring);
+  if (!stage)
+    return failure();
   Value start =
-      add(ofTeam(op, ring),
+      add(stage,
           toI32(add(mul(firstRow(type), index(bytes)), mul(quad, index(16)))));
   Type element = ring.tile.getElementType();
   for (int64_t h = 0; h < 2; ++h)
@@ -494,6 +506,9 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
     return copyOutSettled(op, ring, memory);
   if (isProducer(op))
     return op.emitOpError("expected settled rows for a producer");
+  Value stage = ofTeam(op, ring);
+  if (!stage)
+    return failure();
   // What the warp has written is visible to the copy engine.
   fenceProxy();
   NVVM::SyncWarpOp::create(b, loc, i32(-1));
@@ -502,7 +517,7 @@ LogicalResult ThreadLowering::lowerCopyOut(tile::CopyOutOp op) {
   b.setInsertionPointToStart(branch.thenBlock());
   int64_t bytes = rowBytes(ring.tile);
   Value row = add(mul(warp, index(16)), mul(lane, index(8)));
-  Value from = sharedPointer(add(ring.base, toI32(mul(row, index(bytes)))));
+  Value from = sharedPointer(add(stage, toI32(mul(row, index(bytes)))));
   Rows rows = rowsAt(op, memory, row);
   Place place = placeOf(rows, 0);
   guarded(place.valid, [&] {
@@ -535,8 +550,10 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
     return op.emitOpError("expected a constant limit, and room for its rows, "
                           "16 by 16, in ")
            << memory.type;
-  Value row = own ? index(0) : mul(teamOf(role), index(share));
   Value from = ofTeam(op, ring), most = index(share);
+  if (!from)
+    return failure();
+  Value row = own ? index(0) : mul(teamOf(role), index(share));
   if (*limit <= rows - 16) // some teams have fewer
     most = arith::MinSIOp::create(
         b, loc, most, arith::SubIOp::create(b, loc, index(*limit), row));

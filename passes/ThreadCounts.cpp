@@ -66,6 +66,8 @@ void ThreadLowering::awaitAtLeast(Value counter, Value least) {
 
 LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {
   if (op.getReads()) {
+    if (isProducer(op))
+      return op.emitOpError("expected a consumer's count of what it has read");
     // Nothing to release: what has come to shared memory stays as it is,
     // whatever others write later to where it came from.
     guarded(isFirstThread(), [&] {
@@ -99,11 +101,18 @@ LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {
 LogicalResult ThreadLowering::lowerAllocSignal(tile::AllocSignalOp op) {
   int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
   int64_t raisers = 0;
-  for (Operation *user : op.getSignal().getUsers())
-    if (auto raise = dyn_cast<tile::RaiseOp>(user))
-      if (auto role = user->getParentOfType<tile::RoleOp>())
-        raisers = role.getTeams() * (isProducer(user) ? 1 : role.getWarps()) /
-                  raise.getParts();
+  for (Operation *user : op.getSignal().getUsers()) {
+    auto raise = dyn_cast<tile::RaiseOp>(user);
+    auto role = user->getParentOfType<tile::RoleOp>();
+    if (!raise || !role)
+      continue;
+    int64_t before = raisers;
+    raisers = role.getTeams() * (isProducer(user) ? 1 : role.getWarps()) /
+              raise.getParts();
+    if (before && before != raisers)
+      return raise.emitOpError("expected as many threads a turn as elsewhere, ")
+             << before << ", got " << raisers;
+  }
   if (!raisers || rolesBegun)
     return op.emitOpError("expected a role that raises the signal, after this");
   Value first = allocBarriers(stages);

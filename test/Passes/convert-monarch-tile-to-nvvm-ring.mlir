@@ -255,3 +255,50 @@ func.func @silent(%n: index)
   }
   return
 }
+
+// -----
+
+// A lane that is elected need not be the first, which counts.
+func.func @reads(%counts: memref<4xi32, strided<[32]>>)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  %c1 = arith.constant 1 : index
+  scf.forall (%p) in (4) {
+    monarch_tile.role "producer" warps 4 from 4 registers 0 {
+      // expected-error @below {{expected a consumer's count of what it has read}}
+      monarch_tile.add_count %counts[%c1] reads : memref<4xi32, strided<[32]>>
+    }
+  }
+  return
+}
+
+// -----
+
+// A barrier waits for one number of threads.
+func.func @unequal(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  scf.forall (%p) in (4) {
+    %done = monarch_tile.alloc_signal : <3>
+    monarch_tile.role "consumer" warps 12 from 0 registers 0 {
+      // expected-error @below {{expected as many threads a turn as elsewhere, 12, got 4}}
+      monarch_tile.raise %done[%n] parts 3 : <3>
+      monarch_tile.raise %done[%n] : <3>
+    }
+  }
+  return
+}
+
+// -----
+
+func.func @several(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  scf.forall (%p) in (4) {
+    %done = monarch_tile.alloc_signal : <2>
+    monarch_tile.role "producer" warps 4 from 4 registers 0 {
+      monarch_tile.role "producer" warps 1 from 0 registers 0 lanes 2 {
+        // expected-error @below {{expected one thread, or a warp, that raises it}}
+        monarch_tile.raise %done[%n] : <2>
+      }
+    }
+  }
+  return
+}

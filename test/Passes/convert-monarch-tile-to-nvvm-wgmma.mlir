@@ -98,6 +98,51 @@ func.func @outputs(%m: memref<?x8x9x8x64xbf16>, %n: index)
 
 // -----
 
+// A place is a role's, or one of its teams'.
+#acc = #monarch_tile.layout<acc, warps = 4>
+#staged = #monarch_tile.layout<staged, warps = 4>
+func.func @places(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  scf.forall (%bh) in (%n) {
+    %place = monarch_tile.alloc_ring : <2, tensor<64x64xbf16, #staged>>
+    %v = arith.constant dense<1.0> : tensor<64x64xf32, #acc>
+    // expected-error @below {{expected a ring of one stage, or of one for each of 1 teams, got 2}}
+    monarch_tile.stage %v to %place : tensor<64x64xf32, #acc> -> <2, tensor<64x64xbf16, #staged>>
+  }
+  return
+}
+
+// -----
+
+#rows = affine_map<(d0, d1) -> (d0, d1 floordiv 8, 0, d1 mod 8)>
+#staged = #monarch_tile.layout<staged, warps = 4>
+func.func @out(%m: memref<?x8x9x8x64xbf16>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  scf.forall (%bh) in (%n) {
+    %place = monarch_tile.alloc_ring : <3, tensor<64x64xbf16, #staged>>
+    // expected-error @below {{expected a ring of one stage, or of one for each of 1 teams, got 3}}
+    monarch_tile.copy_out %place to %m[%bh] limit %n {in_bounds = array<i1: true, true, true, true>, map = #rows} : <3, tensor<64x64xbf16, #staged>> -> memref<?x8x9x8x64xbf16>
+  }
+  return
+}
+
+// -----
+
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+func.func @given_back(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  scf.forall (%bh) in (%n) {
+    %ring = monarch_tile.alloc_ring : <2, tensor<24x64xbf16, #swizzled>>
+    monarch_tile.role "producer" warps 4 from 4 registers 0 {
+      // expected-error @below {{expected a consumer, whose warps give a stage back}}
+      monarch_tile.release %ring[%n] : !monarch_tile.ring<2, tensor<24x64xbf16, #swizzled>>
+    }
+  }
+  return
+}
+
+// -----
+
 #swizzled = #monarch_tile.layout<swizzled, warps = 4>
 func.func @width(%n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {

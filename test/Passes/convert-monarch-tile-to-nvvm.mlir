@@ -101,3 +101,25 @@ func.func @unplaced(%x: memref<?x1x64x64xf16>, %n: index)
 func.func @host() attributes {monarch.schedule = #monarch.schedule<kind = "host", rows = 16, columns = 24, warps = 1, stages = 2, chunk = 32, element = f32>} {
   return
 }
+
+// -----
+
+func.func @inside(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 2, chunk = 32, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    // expected-error @below {{expected a kernel's programs around all else}}
+    scf.forall (%j) in (4) {
+    }
+  }
+  return
+}
+
+// -----
+
+func.func @unknown(%n: index, %m: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 2, chunk = 32, element = bf16>} {
+  // expected-error @below {{expected constant numbers of programs after the first}}
+  scf.forall (%i, %j) in (%n, %m) {
+  }
+  return
+}
