@@ -1,14 +1,14 @@
 // How fast the members of a cluster hand each other rows, by pattern.
 //
-//   nvcc -arch=sm_90a -O3 -o /tmp/cluster_exchange
-//   benchmarks/cluster_exchange.cu && /tmp/cluster_exchange
+//   nvcc -arch=sm_90a -O3 -o /tmp/exchange benchmarks/cluster_exchange.cu
+//   /tmp/exchange
 //
 // A turn is what the clusters of docs/performance.md exchange: every member has
 // 64 rows of 512 bytes and sends row r to member r / (64 / members). Eight
 // warps send, two teams of four in turns, and wait for nothing but, every 12
 // turns, all bytes. Printed are clocks a turn, the mean over members, the
 // median of 5 launches; every multiprocessor is busy unless a single cluster
-// runs.
+// runs. What the rows hold does not matter: bulk copies are not fenced.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

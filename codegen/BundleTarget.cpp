@@ -51,6 +51,8 @@ FailureOr<TargetImage> monarch::compileTarget(ModuleOp module) {
        << schedule.getStages() << " stages";
     if (schedule.getCluster() > 1)
       os << ", clusters of " << schedule.getCluster();
+    if (schedule.getProducer())
+      os << ", producer of " << schedule.getProducer() << " warps";
     if (schedule.getRing())
       os << ", ring of " << schedule.getSlots() << " slots from "
          << schedule.getRing() << " programs";

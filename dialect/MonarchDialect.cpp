@@ -241,6 +241,10 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected 1 to 128 clusters of a cluster's programs, "
                           "and 0 without a cluster, got "
                        << clusters;
+  if (inCluster && stages % (16 * warps / rows))
+    return emitError() << "expected stages in multiples of "
+                       << 16 * warps / rows << " teams of " << rows
+                       << " rows, got " << stages;
   if (producer && (producer != 4 || !inCluster))
     return emitError() << "expected producer 0, or 4 with kind wgmma in a "
                           "cluster, got "

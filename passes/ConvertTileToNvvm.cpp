@@ -364,13 +364,18 @@ static size_t slabDimensions(scf::ForallOp op) {
 /// Programs become blocks: x counts all dimensions but the slab, last fastest;
 /// y is the slab. Programs of a persistent kernel are for all slabs.
 LogicalResult ThreadLowering::lowerForall(scf::ForallOp op) {
-  if (op->getParentOp() != from)
-    return op.emitOpError("expected a kernel's programs around all else");
-  for (OpFoldResult bound :
-       ArrayRef(op.getMixedUpperBound()).drop_front(slabDimensions(op)))
-    if (!getConstantIntValue(bound))
-      return op.emitOpError("expected constant numbers of programs after the "
-                            "first");
+  // A kernel has one: its programs are its blocks.
+  if (op->getParentOp() != from ||
+      !llvm::hasSingleElement(from.getOps<scf::ForallOp>()))
+    return op.emitOpError("expected one scf.forall, directly in the kernel");
+  SmallVector<OpFoldResult> bounds = op.getMixedUpperBound();
+  if (bounds.empty() || !op.isNormalized() || op.getNumResults())
+    return op.emitOpError("expected programs from 0 by 1, in one dimension or "
+                          "more, without results");
+  for (OpFoldResult bound : ArrayRef(bounds).drop_front(slabDimensions(op)))
+    if (getConstantIntValue(bound).value_or(0) < 1)
+      return op.emitOpError("expected constant positive numbers of programs "
+                            "after the first");
   Type i32Type = b.getI32Type();
   mapPrograms(op, NVVM::BlockIdXOp::create(b, loc, i32Type),
               NVVM::BlockIdYOp::create(b, loc, i32Type));

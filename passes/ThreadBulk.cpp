@@ -281,6 +281,8 @@ LogicalResult ThreadLowering::lowerAcquire(tile::AcquireOp op) {
 }
 
 LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
+  if (isProducer(op))
+    return op.emitOpError("expected a consumer, whose warps give a stage back");
   auto exchange = exchanges.find(op.getRing());
   if (exchange != exchanges.end()) {
     releaseExchange(exchange->second, mapping.lookupOrDefault(op.getTurn()));
@@ -289,8 +291,6 @@ LogicalResult ThreadLowering::lowerRelease(tile::ReleaseOp op) {
   const Ring *known = swizzledRing(op.getRing());
   if (!known)
     return op.emitOpError("expected a ring of swizzled tiles");
-  if (isProducer(op))
-    return op.emitOpError("expected a consumer, whose warps give a stage back");
   const Ring &ring = *known;
   Value barrier =
       ofTurn(ring.empty, mapping.lookupOrDefault(op.getTurn()), ring, 8);
@@ -439,18 +439,19 @@ void ThreadLowering::copyRowsInterleaved(tile::LoadOp op, Value base) {
 // Copies out
 //===----------------------------------------------------------------------===//
 
-/// The stage of a role's team, or the only one; null with an error at `op` when
-/// there are others.
+/// The stage of a role's team; null with an error at `op` when `ring` has not
+/// one for each.
 Value ThreadLowering::ofTeam(Operation *op, const Ring &ring) {
-  if (ring.stages == 1)
-    return ring.base;
   auto role = op->getParentOfType<tile::RoleOp>();
   int64_t teams = role ? role.getTeams() : 1;
   if (ring.stages != teams) {
-    op->emitOpError("expected a ring of one stage, or of one for each of ")
-        << teams << " teams, got " << ring.stages;
+    op->emitOpError(
+        "expected a ring with a stage for each of the role's teams, ")
+        << teams << ", got " << ring.stages;
     return Value();
   }
+  if (teams == 1)
+    return ring.base;
   return add(ring.base, toI32(mul(teamOf(role), index(ring.stageBytes))));
 }
 
@@ -538,7 +539,7 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
   int64_t rows = ring.tile.getDimSize(0), bytes = rowBytes(ring.tile);
   int64_t teams = role ? role.getTeams() : 1;
   // Each has a stage, or they share one.
-  bool own = ring.stages == teams;
+  bool own = ring.stages != 1;
   int64_t share = own ? rows : rows / teams;
   if (!isProducer(op) || lanesOf(op) > 1 || teams < 2 || share % 16 ||
       (!own && share * teams != rows))
@@ -550,7 +551,7 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
     return op.emitOpError("expected a constant limit, and room for its rows, "
                           "16 by 16, in ")
            << memory.type;
-  Value from = ofTeam(op, ring), most = index(share);
+  Value from = own ? ofTeam(op, ring) : ring.base, most = index(share);
   if (!from)
     return failure();
   Value row = own ? index(0) : mul(teamOf(role), index(share));

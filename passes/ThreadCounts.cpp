@@ -153,8 +153,9 @@ LogicalResult ThreadLowering::lowerRaise(tile::RaiseOp op) {
   if (!first)
     return failure();
   int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
-  if (lanesOf(op) > 1)
-    return op.emitOpError("expected one thread, or a warp, that raises it");
+  if (!op->getParentOfType<tile::RoleOp>() || lanesOf(op) > 1)
+    return op.emitOpError("expected a role around it, and one thread of a "
+                          "producer's");
   Value barrier =
       stageOf(first, turnOfPart(op, op.getTurn(), op.getParts()), stages, 8);
   OpBuilder::InsertionGuard guard(b);

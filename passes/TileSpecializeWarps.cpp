@@ -358,13 +358,17 @@ void WarpSpecializer::dealRegisters(tile::RoleOp role) {
   // 65536 registers: 16 rows of outputs and queries of 128 channels a warp take
   // 152 a thread, a little less where R's rows are long or a producer takes
   // some, 32 take 232 (docs/performance.md).
-  tile::RoleOp beside;
-  for (auto other : programs.getBody()->getOps<tile::RoleOp>())
-    if (other != role)
+  tile::RoleOp beside, producer;
+  for (auto other : programs.getBody()->getOps<tile::RoleOp>()) {
+    if (other.getBeside())
       beside = other;
+    else if (other != role)
+      producer = other;
+  }
   int64_t others = beside ? beside.getWarps() / 4 : 0;
-  int64_t producers = schedule.getProducer() / 4;
-  int64_t groups = schedule.getWarps() / 4 + others + producers;
+  int64_t producers = schedule.getProducer() / 4,
+          ours = schedule.getWarps() / 4;
+  int64_t groups = ours + others + producers;
   int64_t pool = 65536 / (128 * groups) / 8 * 8 * groups;
   auto of = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
   bool two = of && of.getRows() / of.getWarps() > 16;
@@ -374,12 +378,14 @@ void WarpSpecializer::dealRegisters(tile::RoleOp role) {
                    : schedule.getColumns() > 56 ? 144
                                                 : 152;
   int64_t own =
-      (pool - theirs * others - clusterProducerRegisters * producers) /
-      (groups - others - producers) / 8 * 8;
-  if (beside && own >= 24 && own <= 256) {
-    beside.setRegisters(theirs);
-    role.setRegisters(own);
-  }
+      (pool - theirs * others - clusterProducerRegisters * producers) / ours /
+      8 * 8;
+  if (!beside || own < 24) // as many for each
+    return;
+  beside.setRegisters(theirs);
+  role.setRegisters(std::min<int64_t>(own, 256));
+  if (producer)
+    producer.setRegisters(clusterProducerRegisters);
 }
 
 /// A turn of an exchange is given back after its last use.
@@ -409,7 +415,7 @@ void WarpSpecializer::produceForTeams(tile::RoleOp role, scf::ForOp loop,
     first = std::max<int64_t>(first, other.getFirst() + other.getWarps());
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPoint(role);
-  makeRole("producer", schedule.getProducer(), first, clusterProducerRegisters);
+  makeRole("producer", schedule.getProducer(), first, /*registers=*/0);
   tile::RoleOp copier = makeRole("producer", 1, 0, /*registers=*/0, teams);
   IRMapping known; // the loop starts with the team's number
   if (teams > 1)
@@ -453,8 +459,8 @@ LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
         b, loc, turn, arith::ConstantIndexOp::create(b, loc, distance));
   };
   b.setInsertionPoint(loop);
-  bool copies = !schedule.getProducer();
-  for (int64_t ahead = 0; copies && ahead < stages; ahead += teams) {
+  bool teamsCopy = !schedule.getProducer();
+  for (int64_t ahead = 0; teamsCopy && ahead < stages; ahead += teams) {
     Value turn = after(team, ahead);
     Value enable = inRange(turn);
     IRMapping mapping;
@@ -464,7 +470,7 @@ LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
   }
   loop.setLowerBound(team);
   loop.setStep(arith::ConstantIndexOp::create(b, loc, teams));
-  if (!copies)
+  if (!teamsCopy)
     produceForTeams(role, loop, teams, loads);
   // A turn is sent when all members have done with its place.
   for (auto send : loop.getBody()->getOps<tile::SendOp>()) {
@@ -476,7 +482,7 @@ LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
   for (auto [i, load] : llvm::enumerate(loads)) {
     Value turn = loop.getInductionVar();
     acquire(i, load, loop.getBody(), turn);
-    if (copies) {
+    if (teamsCopy) {
       Value next = after(turn, stages);
       IRMapping mapping;
       mapping.map(turn, next);

@@ -1,5 +1,19 @@
 // RUN: monarch-opt %s --convert-monarch-tile-to-nvvm --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --schedule=r_step.producer=4 --emit=nvvm | FileCheck %s --check-prefix=PRODUCER
 
+// A producer beside a cluster's teams: 20 warps; a team's four warps give a stage
+// back; each copy is started by a lane that is elected.
+// PRODUCER: nvvm.reqntid = array<i32: 640, 1, 1>
+// PRODUCER: nvvm.mbarrier.init %{{.*}}, %c1_i32
+// PRODUCER: nvvm.mbarrier.init %{{.*}}, %c4_i32
+// PRODUCER: nvvm.elect.sync
+// PRODUCER: scf.for
+// PRODUCER: nvvm.mbarrier.try_wait.parity
+// PRODUCER: nvvm.mbarrier.arrive.expect_tx
+// PRODUCER-COUNT-4: nvvm.cp.async.bulk.tensor.shared.cluster.global
+// PRODUCER-NOT: nvvm.cp.async.bulk.tensor
+// PRODUCER: wgmma.mma_async
+// PRODUCER-NOT: nvvm.cp.async.bulk.tensor
 // Two members, one role that sends 64 rows and one that receives them.
 #acc = #monarch_tile.layout<acc, warps = 4>
 #rows = #monarch_tile.layout<rows, warps = 4>
@@ -82,6 +96,23 @@ func.func @stranger(%x: !monarch_tile.exchange<4, 2, [tensor<64xf32>]>, %a: tens
   scf.forall (%i, %member) in (%n, 4) {
     // expected-error @below {{expected an exchange that this kernel has allocated}}
     monarch_tile.send %a to %x[%i] part 0 : tensor<64xf32, #rows> -> <4, 2, [tensor<64xf32>]>
+  }
+  return
+}
+
+// -----
+
+func.func @single(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4, clusters = 7>} {
+  scf.forall (%i, %member) in (%n, 4) {
+    %x = monarch_tile.alloc_exchange : <4, 2, [tensor<64xf32>]>
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+      %b = monarch_tile.receive %x[%i] : <4, 2, [tensor<64xf32>]> -> tensor<64xf32, #monarch_tile.layout<exchanged, warps = 4>>
+    }
+    monarch_tile.role "producer" warps 4 from 4 registers 0 {
+      // expected-error @below {{expected a consumer, whose warps give a stage back}}
+      monarch_tile.release %x[%i] : !monarch_tile.exchange<4, 2, [tensor<64xf32>]>
+    }
   }
   return
 }

@@ -264,8 +264,11 @@ func.func @reads(%counts: memref<4xi32, strided<[32]>>)
   %c1 = arith.constant 1 : index
   scf.forall (%p) in (4) {
     monarch_tile.role "producer" warps 4 from 4 registers 0 {
-      // expected-error @below {{expected a consumer's count of what it has read}}
-      monarch_tile.add_count %counts[%c1] reads : memref<4xi32, strided<[32]>>
+      monarch_tile.role "producer" warps 1 from 0 registers 0 teams 2 {
+      ^bb0(%its: index):
+        // expected-error @below {{expected a consumer's count of what it has read}}
+        monarch_tile.add_count %counts[%c1] reads : memref<4xi32, strided<[32]>>
+      }
     }
   }
   return
@@ -295,10 +298,26 @@ func.func @several(%n: index)
     %done = monarch_tile.alloc_signal : <2>
     monarch_tile.role "producer" warps 4 from 4 registers 0 {
       monarch_tile.role "producer" warps 1 from 0 registers 0 lanes 2 {
-        // expected-error @below {{expected one thread, or a warp, that raises it}}
+        // expected-error @below {{expected a role around it, and one thread of a producer's}}
         monarch_tile.raise %done[%n] : <2>
       }
     }
+  }
+  return
+}
+
+// -----
+
+// The barrier counts roles' threads only.
+func.func @uncounted(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 2, chunk = 64, element = bf16, ring = 3, slots = 64>} {
+  scf.forall (%p) in (4) {
+    %done = monarch_tile.alloc_signal : <2>
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+      monarch_tile.raise %done[%n] : <2>
+    }
+    // expected-error @below {{expected a role around it, and one thread of a producer's}}
+    monarch_tile.raise %done[%n] : <2>
   }
   return
 }

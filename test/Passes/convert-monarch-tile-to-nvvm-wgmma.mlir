@@ -98,7 +98,7 @@ func.func @outputs(%m: memref<?x8x9x8x64xbf16>, %n: index)
 
 // -----
 
-// A place is a role's, or one of its teams'.
+// Teams have a place each.
 #acc = #monarch_tile.layout<acc, warps = 4>
 #staged = #monarch_tile.layout<staged, warps = 4>
 func.func @places(%n: index)
@@ -106,7 +106,7 @@ func.func @places(%n: index)
   scf.forall (%bh) in (%n) {
     %place = monarch_tile.alloc_ring : <2, tensor<64x64xbf16, #staged>>
     %v = arith.constant dense<1.0> : tensor<64x64xf32, #acc>
-    // expected-error @below {{expected a ring of one stage, or of one for each of 1 teams, got 2}}
+    // expected-error @below {{expected a ring with a stage for each of the role's teams, 1, got 2}}
     monarch_tile.stage %v to %place : tensor<64x64xf32, #acc> -> <2, tensor<64x64xbf16, #staged>>
   }
   return
@@ -120,7 +120,7 @@ func.func @out(%m: memref<?x8x9x8x64xbf16>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
   scf.forall (%bh) in (%n) {
     %place = monarch_tile.alloc_ring : <3, tensor<64x64xbf16, #staged>>
-    // expected-error @below {{expected a ring of one stage, or of one for each of 1 teams, got 3}}
+    // expected-error @below {{expected a ring with a stage for each of the role's teams, 1, got 3}}
     monarch_tile.copy_out %place to %m[%bh] limit %n {in_bounds = array<i1: true, true, true, true>, map = #rows} : <3, tensor<64x64xbf16, #staged>> -> memref<?x8x9x8x64xbf16>
   }
   return

@@ -107,7 +107,7 @@ func.func @host() attributes {monarch.schedule = #monarch.schedule<kind = "host"
 func.func @inside(%n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 2, chunk = 32, element = bf16>} {
   scf.forall (%i) in (%n) {
-    // expected-error @below {{expected a kernel's programs around all else}}
+    // expected-error @below {{expected one scf.forall, directly in the kernel}}
     scf.forall (%j) in (4) {
     }
   }
@@ -118,8 +118,40 @@ func.func @inside(%n: index)
 
 func.func @unknown(%n: index, %m: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 2, chunk = 32, element = bf16>} {
-  // expected-error @below {{expected constant numbers of programs after the first}}
+  // expected-error @below {{expected constant positive numbers of programs after the first}}
   scf.forall (%i, %j) in (%n, %m) {
+  }
+  return
+}
+
+// -----
+
+func.func @none(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 2, chunk = 32, element = bf16>} {
+  // expected-error @below {{expected programs from 0 by 1, in one dimension or more, without results}}
+  scf.forall () in () {
+  }
+  return
+}
+
+// -----
+
+func.func @strides(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 2, chunk = 32, element = bf16>} {
+  // expected-error @below {{expected programs from 0 by 1, in one dimension or more, without results}}
+  scf.forall (%i) = (2) to (8) step (2) {
+  }
+  return
+}
+
+// -----
+
+func.func @twice(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 2, chunk = 32, element = bf16>} {
+  // expected-error @below {{expected one scf.forall, directly in the kernel}}
+  scf.forall (%i) in (4) {
+  }
+  scf.forall (%i) in (4) {
   }
   return
 }

@@ -50,8 +50,8 @@
 // SINGLE: monarch_tile.role "producer" warps 4 from 12 registers 32 {
 // SINGLE-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 {
 // SINGLE-NEXT: scf.for %{{.*}} = %c0 to %{{.*}} step %c1 {
-// SINGLE: monarch_tile.role "consumer" warps 4 from 0 registers
-// SINGLE: monarch_tile.role beside "consumer" warps 8 from 4 registers
+// SINGLE: monarch_tile.role "consumer" warps 4 from 0 registers 208 {
+// SINGLE: monarch_tile.role beside "consumer" warps 8 from 4 registers 136 {
 
 // An L step of many rows: tensor maps of what R has written, of all slabs there
 // are; queries in shared memory; what lies past the last key has no weight.

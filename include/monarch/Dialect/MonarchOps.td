@@ -83,10 +83,10 @@ def Monarch_ScheduleAttr : Monarch_Attr<"Schedule", "schedule"> {
     operands and of the intermediates; accumulation is f32 always. `cluster`
     (default 1) is how many programs work together in a cluster of blocks and
     hand each other their rows (Hopper); with kind `wgmma` its warpgroups then
-    take turns at 64 rows and start their own copies, or with `producer` (default
-    0, else 4) so many warps beside them do. `clusters` is how many clusters are
-    expected to run at once: where the last wave has fewer, its slabs are cut
-    into parts. `ring` (default 0, for
+    take turns at 64 rows. `producer` (0 or 4, default 0) is how many warps beside
+    them start their copies; without, they do themselves. `clusters` is how many
+    clusters are expected to run at once: where the last wave has fewer, its
+    slabs are cut into parts. `ring` (default 0, for
     none) is how many programs of a persistent kernel run this step, beside
     those that run the other: R's hand L's their rows through a ring of `slots`
     keys in the L2 cache, and stay until all slabs are done. `rest` (default 0)
