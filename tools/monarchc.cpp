@@ -81,9 +81,9 @@ static void printTable(const Bundle &bundle) {
                       shortCount(work.total()), shortCount(work.rStep),
                       shortCount(work.lStep), shortCount(work.dense),
                       work.dense / work.total(), 100 * sparsity(p.geometry));
-  os << llvm::formatv("{0,-8} {1,-8} {2,-38} {3,9} {4,9} {5,11} {6,7}\n",
-                      "target", "kernel", "schedule", "registers", "shared B",
-                      "spill B", "PTX KB");
+  const char *row = "{0,-8} {1,-9} {2,9} {3,9} {4,8} {5,7}  {6}\n";
+  os << llvm::formatv(row, "target", "kernel", "registers", "shared B",
+                      "spill B", "PTX KB", "schedule");
   for (const TargetImage &t : bundle.targets)
     for (const KernelImage &k : t.kernels) {
       auto known = [](int v) {
@@ -92,14 +92,25 @@ static void printTable(const Bundle &bundle) {
       int spills = k.resources.spillStores < 0
                        ? -1
                        : k.resources.spillStores + k.resources.spillLoads;
-      os << llvm::formatv("{0,-8} {1,-8} {2,-38} {3,9} {4,9} {5,11} {6,7}\n",
-                          t.arch, k.name, k.schedule,
-                          known(k.resources.registers), k.sharedBytes,
-                          known(spills), t.ptx.size() / 1024);
+      os << llvm::formatv(row, t.arch, k.name, known(k.resources.registers),
+                          k.sharedBytes, known(spills), t.ptx.size() / 1024,
+                          k.schedule);
     }
-  for (const TargetImage &t : bundle.targets)
-    if (!t.ptxasLog.empty())
-      os << "ptxas, " << t.arch << ": " << t.ptxasLog;
+}
+
+/// What is slow about a target's kernels though they are right: none of what is
+/// chosen by itself, but what a --schedule asks for can be.
+static void warnOfResources(const TargetImage &t) {
+  auto warning = [&]() -> llvm::raw_ostream & {
+    return llvm::WithColor::warning(llvm::errs(), "monarchc") << t.arch;
+  };
+  if (!t.ptxasLog.empty())
+    warning() << ": " << llvm::StringRef(t.ptxasLog).trim() << "\n";
+  for (const KernelImage &k : t.kernels)
+    if (int bytes = std::max(k.resources.spillStores, 0) +
+                    std::max(k.resources.spillLoads, 0))
+      warning() << ", kernel " << k.name << ": registers do not suffice, "
+                << bytes << " bytes are spilled (" << k.schedule << ")\n";
 }
 
 /// Writes `text` to -o, whole or not at all.
@@ -287,6 +298,7 @@ int main(int argc, char **argv) {
       auto image = compileTarget(*module);
       if (failed(image))
         return 1;
+      warnOfResources(*image);
       bundle.targets.push_back(std::move(*image));
     }
     os << serializeBundle(bundle);
