@@ -38,6 +38,42 @@ struct Request {
   StringRef kernel, part, value;
 };
 
+/// A part of a schedule that can be asked for, the number that it is and the
+/// least one; no number where more than one step or rule looks at it.
+struct Part {
+  StringLiteral name;
+  int64_t Choice::*number = nullptr;
+  int64_t least = 1;
+};
+constexpr Part parts[] = {{"kind"},
+                          {"rows", &Choice::rows},
+                          {"columns", &Choice::columns},
+                          {"warps", &Choice::warps},
+                          {"stages", &Choice::stages},
+                          {"chunk", &Choice::chunk},
+                          {"cluster"},
+                          {"clusters"},
+                          {"ring"},
+                          {"slots"},
+                          {"rest", &Choice::rest, 0},
+                          {"producer", &Choice::producer, 0}};
+
+/// The part of that name, null when there is none.
+const Part *partNamed(StringRef name) {
+  const Part *part =
+      llvm::find_if(parts, [&](const Part &part) { return part.name == name; });
+  return part == std::end(parts) ? nullptr : part;
+}
+
+/// "kind, rows, ... or producer".
+std::string partNames() {
+  ArrayRef<Part> all = parts;
+  return llvm::join(llvm::map_range(all.drop_back(),
+                                    [](const Part &part) { return part.name; }),
+                    ", ") +
+         " or " + all.back().name.str();
+}
+
 struct SelectSchedule
     : monarch::impl::MonarchSelectScheduleBase<SelectSchedule> {
   /// The GPU end does not do everything yet; what it does not is refused by
@@ -74,21 +110,15 @@ struct SelectSchedule
         getOperation()->getAttrOfType<StringAttr>(scheduleRequestAttrName);
     if (!attr)
       return success();
-    SmallVector<StringRef> parts;
-    attr.getValue().split(parts, ',', -1, /*KeepEmpty=*/false);
-    for (StringRef text : parts) {
+    SmallVector<StringRef> texts;
+    attr.getValue().split(texts, ',', -1, /*KeepEmpty=*/false);
+    for (StringRef text : texts) {
       auto [name, value] = text.split('=');
       auto [kernel, part] = name.split('.');
-      if (!llvm::is_contained({"kind", "rows", "columns", "warps", "stages",
-                               "chunk", "cluster", "clusters", "ring", "slots",
-                               "rest", "producer"},
-                              part) ||
-          value.empty())
+      if (!partNamed(part) || value.empty())
         return getOperation().emitError(
-                   "schedule: expected kernel.part=value with part kind, rows, "
-                   "columns, warps, stages, chunk, cluster, clusters, ring, "
-                   "slots, rest or producer, got '")
-               << text << "'";
+                   "schedule: expected kernel.part=value with part ")
+               << partNames() << ", got '" << text << "'";
       for (const Request &other : requests)
         if (other.kernel == kernel && other.part == part)
           return getOperation().emitError("schedule: '")
@@ -114,23 +144,15 @@ struct SelectSchedule
       if (request.kernel != kernel.getName())
         continue;
       c.why += (c.why.empty() ? "" : "; ") + request.part.str() + " as asked";
-      if (llvm::is_contained({"kind", "cluster", "clusters", "ring", "slots"},
-                             request.part))
+      const Part &part = *partNamed(request.part);
+      if (!part.number)
         continue;
-      int64_t value,
-          least = request.part == "rest" || request.part == "producer" ? 0 : 1;
-      if (request.value.getAsInteger(10, value) || value < least)
+      int64_t value;
+      if (request.value.getAsInteger(10, value) || value < part.least)
         return kernel.emitOpError("schedule: expected a number from ")
-               << least << " for " << request.part << ", got '" << request.value
-               << "'";
-      int64_t &part = request.part == "rows"       ? c.rows
-                      : request.part == "columns"  ? c.columns
-                      : request.part == "warps"    ? c.warps
-                      : request.part == "stages"   ? c.stages
-                      : request.part == "rest"     ? c.rest
-                      : request.part == "producer" ? c.producer
-                                                   : c.chunk;
-      part = value;
+               << part.least << " for " << part.name << ", got '"
+               << request.value << "'";
+      c.*part.number = value;
     }
     return success();
   }

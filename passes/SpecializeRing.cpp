@@ -15,13 +15,6 @@ using namespace monarch;
 constexpr int64_t ringProducerRegisters = 24, ringReaderRegisters = 32,
                   ringRestRegisters = 192;
 
-/// What is left for a thread of `consumers` of a program's `warps` where a lane
-/// of all others has `others`: they start with equal shares of 65536.
-static int64_t shareOf(int64_t consumers, int64_t warps, int64_t others) {
-  int64_t atLaunch = 65536 / (32 * warps) / 8 * 8;
-  return (atLaunch * warps - others) / consumers / 8 * 8;
-}
-
 /// The number of a role's team, null where it has one.
 static Value teamOf(tile::RoleOp role) {
   return role.getTeams() > 1 ? role.getBody().getArgument(0) : Value();
@@ -38,16 +31,17 @@ static Value turnOfTeam(OpBuilder &b, Location loc, Value turn, Value team,
 }
 
 /// A warp of the producer's for each of `teams`, from `warp` on, does `body`
-/// for every turn of the consumers, or of its team of them.
+/// for every turn of the consumers, or of its team of them, whose number is
+/// `team` there, if not null.
 void WarpSpecializer::messenger(
     int64_t warp, int64_t teams, scf::ForOp loop, tile::RoleOp consumer,
-    llvm::function_ref<void(Value, IRMapping &)> body) {
+    Value team, llvm::function_ref<void(Value, IRMapping &)> body) {
   OpBuilder::InsertionGuard guard(b);
   tile::RoleOp role = makeRole("producer", 1, warp, /*registers=*/0, teams);
   IRMapping known;
   if (teams > 1) {
     Value number = role.getBody().addArgument(b.getIndexType(), loc);
-    if (Value team = teamOf(consumer))
+    if (team)
       known.map(team, number);
   }
   eachTurn(loop, consumer, body, known);
@@ -150,32 +144,33 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
       b, loc, tile::SignalType::get(b.getContext(), parts));
   Value written = tile::AllocSignalOp::create(b, loc, signalType);
   makeRole("producer", others, schedule.getWarps(), ringProducerRegisters);
-  messenger(0, teams, loop, consumer, [&](Value turn, IRMapping &mapping) {
-    Value team = teamOf(consumer);
+  Value team = teamOf(consumer);
+  auto copyAll = [&](Value turn, IRMapping &mapping) {
     Value number = team ? mapping.lookup(team) : Value();
     Value at = turnOfTeam(b, loc, turn, number, teams);
     for (auto [i, load] : llvm::enumerate(loads))
       copy(i, load, at, Value(), consumer, mapping);
-  });
+  };
+  messenger(0, teams, loop, consumer, team, copyAll);
   auto await = [&](Value turn, IRMapping &mapping) {
     tile::AwaitCountOp::create(b, loc, wait.getCounters(),
                                remake(b, wait.getIndex(), consumer, mapping),
                                remake(b, wait.getLeast(), consumer, mapping));
     tile::RaiseOp::create(b, loc, free, turn, teams);
   };
-  messenger(teams, teams, loop, consumer, await);
+  messenger(teams, teams, loop, consumer, team, await);
   auto count = [&](Value turn, IRMapping &mapping) {
     tile::AwaitSignalOp::create(b, loc, written, turn, teams);
     tile::AddCountOp::create(b, loc, add.getCounters(),
                              remake(b, add.getIndex(), consumer, mapping),
                              /*reads=*/false);
   };
-  messenger(2 * teams, teams, loop, consumer, count);
+  messenger(2 * teams, teams, loop, consumer, team, count);
   auto passOn = [&](Value turn, IRMapping &) {
     tile::AwaitSignalOp::create(b, loc, stored, turn, parts);
     tile::RaiseOp::create(b, loc, written, turn, teams);
   };
-  messenger(3 * teams, parts, loop, consumer, passOn);
+  messenger(3 * teams, parts, loop, consumer, team, passOn);
   b.setInsertionPoint(wait);
   tile::AwaitSignalOp::create(b, loc, free, loop.getInductionVar(), teams);
   wait.erase();
@@ -185,8 +180,7 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
   consumer.setRegisters(
       shareOf(schedule.getWarps(), allWarps, ringProducerRegisters * others));
   b.setInsertionPointToStart(loop.getBody());
-  Value turn =
-      turnOfTeam(b, loc, loop.getInductionVar(), teamOf(consumer), teams);
+  Value turn = turnOfTeam(b, loc, loop.getInductionVar(), team, teams);
   for (auto [i, load] : llvm::enumerate(loads)) {
     acquire(i, load, loop.getBody(), turn);
     load.erase();

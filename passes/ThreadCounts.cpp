@@ -64,6 +64,15 @@ void ThreadLowering::awaitAtLeast(Value counter, Value least) {
             "l,r,~{memory}", 0, {counter, least});
 }
 
+/// What each thread of a producer's would do anew is for one, whose role says
+/// how many others there are.
+static LogicalResult refuseLanes(Operation *op) {
+  if (op->getParentOfType<tile::RoleOp>() && lanesOf(op) == 1)
+    return success();
+  return op->emitOpError("expected a role around it, and one thread of a "
+                         "producer's");
+}
+
 LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {
   if (op.getReads()) {
     if (isProducer(op))
@@ -76,10 +85,8 @@ LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {
     });
     return success();
   }
-  auto role = op->getParentOfType<tile::RoleOp>();
-  if (!role || lanesOf(op) > 1)
-    return op.emitOpError("expected a role around it, and one thread of a "
-                          "producer's");
+  if (failed(refuseLanes(op)))
+    return failure();
   auto count = [&] {
     statement("red.release.gpu.global.add.u32 [$0], 1;", "l,~{memory}", 0,
               {counterAt(op.getCounters(), op.getIndex())});
@@ -89,7 +96,7 @@ LogicalResult ThreadLowering::lowerAddCount(tile::AddCountOp op) {
     return success();
   }
   // What the role's threads have written before they meet is released as well.
-  meet(role);
+  meet(op->getParentOfType<tile::RoleOp>());
   guarded(isFirstThread(), count);
   return success();
 }
@@ -153,9 +160,8 @@ LogicalResult ThreadLowering::lowerRaise(tile::RaiseOp op) {
   if (!first)
     return failure();
   int64_t stages = cast<tile::SignalType>(op.getSignal().getType()).getStages();
-  if (!op->getParentOfType<tile::RoleOp>() || lanesOf(op) > 1)
-    return op.emitOpError("expected a role around it, and one thread of a "
-                          "producer's");
+  if (failed(refuseLanes(op)))
+    return failure();
   Value barrier =
       stageOf(first, turnOfPart(op, op.getTurn(), op.getParts()), stages, 8);
   OpBuilder::InsertionGuard guard(b);

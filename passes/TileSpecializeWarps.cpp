@@ -365,22 +365,20 @@ void WarpSpecializer::dealRegisters(tile::RoleOp role) {
     else if (other != role)
       producer = other;
   }
-  int64_t others = beside ? beside.getWarps() / 4 : 0;
-  int64_t producers = schedule.getProducer() / 4,
-          ours = schedule.getWarps() / 4;
-  int64_t groups = ours + others + producers;
-  int64_t pool = 65536 / (128 * groups) / 8 * 8 * groups;
+  if (!beside)
+    return;
+  int64_t ours = schedule.getWarps(), others = beside.getWarps();
+  int64_t copying = schedule.getProducer();
   auto of = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
   bool two = of && of.getRows() / of.getWarps() > 16;
   int64_t theirs = two                          ? 232
-                   : others == 1                ? 168
-                   : producers                  ? 136
+                   : others / 4 == 1            ? 168
+                   : copying                    ? 136
                    : schedule.getColumns() > 56 ? 144
                                                 : 152;
-  int64_t own =
-      (pool - theirs * others - clusterProducerRegisters * producers) / ours /
-      8 * 8;
-  if (!beside || own < 24) // as many for each
+  int64_t own = shareOf(ours, ours + others + copying,
+                        theirs * others + clusterProducerRegisters * copying);
+  if (own < 24) // as many for each
     return;
   beside.setRegisters(theirs);
   role.setRegisters(std::min<int64_t>(own, 256));
@@ -416,18 +414,11 @@ void WarpSpecializer::produceForTeams(tile::RoleOp role, scf::ForOp loop,
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPoint(role);
   makeRole("producer", schedule.getProducer(), first, /*registers=*/0);
-  tile::RoleOp copier = makeRole("producer", 1, 0, /*registers=*/0, teams);
-  IRMapping known; // the loop starts with the team's number
-  if (teams > 1)
-    known.map(loop.getLowerBound(),
-              copier.getBody().addArgument(b.getIndexType(), loc));
-  eachTurn(
-      loop, role,
-      [&](Value turn, IRMapping &mapping) {
-        for (auto [i, load] : llvm::enumerate(loads))
-          copy(i, load, turn, Value(), role, mapping);
-      },
-      known);
+  Value team = loop.getLowerBound(); // teams start with their number
+  messenger(0, teams, loop, role, team, [&](Value turn, IRMapping &mapping) {
+    for (auto [i, load] : llvm::enumerate(loads))
+      copy(i, load, turn, Value(), role, mapping);
+  });
 }
 
 /// Beside warps that hold outputs one warpgroup is too slow: teams of warps
@@ -438,12 +429,10 @@ LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
   auto loop = dyn_cast<scf::ForOp>(loads.front()->getParentOp());
   int64_t warps = schedule.getRows() / 16, stages = schedule.getStages();
   int64_t teams = schedule.getWarps() / warps;
-  if (!loop || loop->getParentOp() != role || warps % 4 || stages % teams ||
+  if (!loop || loop->getParentOp() != role ||
       getConstantIntValue(loop.getLowerBound()) != 0 ||
       getConstantIntValue(loop.getStep()) != 1)
-    return role.emitError("expected one loop over turns, from 0 by 1, teams of "
-                          "whole warpgroups, and a multiple of ")
-           << teams << " stages";
+    return role.emitError("expected one loop over turns, from 0 by 1");
   if (failed(allocate(loads, stages)))
     return failure();
   // What differs between teams: the first turn.
@@ -459,18 +448,19 @@ LogicalResult WarpSpecializer::runTeams(tile::RoleOp role,
         b, loc, turn, arith::ConstantIndexOp::create(b, loc, distance));
   };
   b.setInsertionPoint(loop);
-  bool teamsCopy = !schedule.getProducer();
-  for (int64_t ahead = 0; teamsCopy && ahead < stages; ahead += teams) {
-    Value turn = after(team, ahead);
-    Value enable = inRange(turn);
-    IRMapping mapping;
-    mapping.map(loop.getInductionVar(), turn);
-    for (auto [i, load] : llvm::enumerate(loads))
-      copy(i, load, turn, enable, loop, mapping);
-  }
   loop.setLowerBound(team);
   loop.setStep(arith::ConstantIndexOp::create(b, loc, teams));
-  if (!teamsCopy)
+  bool teamsCopy = !schedule.getProducer();
+  if (teamsCopy)
+    for (int64_t ahead = 0; ahead < stages; ahead += teams) {
+      Value turn = after(team, ahead);
+      Value enable = inRange(turn);
+      IRMapping mapping;
+      mapping.map(loop.getInductionVar(), turn);
+      for (auto [i, load] : llvm::enumerate(loads))
+        copy(i, load, turn, enable, loop, mapping);
+    }
+  else
     produceForTeams(role, loop, teams, loads);
   // A turn is sent when all members have done with its place.
   for (auto send : loop.getBody()->getOps<tile::SendOp>()) {

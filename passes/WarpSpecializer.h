@@ -10,6 +10,13 @@
 namespace monarch {
 using namespace mlir;
 
+/// What is left for a thread of `consumers` of a program's `warps` where a lane
+/// of all others has `others`: they start with equal shares of 65536.
+inline int64_t shareOf(int64_t consumers, int64_t warps, int64_t others) {
+  int64_t atLaunch = 65536 / (32 * warps) / 8 * 8;
+  return (atLaunch * warps - others) / consumers / 8 * 8;
+}
+
 /// Splits the program of one kernel into a producer, which starts the copies of
 /// swizzled tiles, and consumers, which do all else.
 class WarpSpecializer {
@@ -38,7 +45,7 @@ private:
                 const IRMapping &known = IRMapping());
   LogicalResult loadAhead(scf::ForOp &loop);
   void messenger(int64_t warp, int64_t teams, scf::ForOp loop,
-                 tile::RoleOp consumer,
+                 tile::RoleOp consumer, Value team,
                  llvm::function_ref<void(Value, IRMapping &)> body);
   int64_t producerRegisters() const;
   int64_t consumerRegisters() const;

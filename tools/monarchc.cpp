@@ -66,6 +66,11 @@ static std::string shortCount(double v) {
   return llvm::formatv("{0:f2}{1}", v, units[u]).str();
 }
 
+/// Bytes that a kernel spills, -1 where ptxas did not say.
+static int spilledBytes(const Resources &r) {
+  return r.spillStores < 0 ? -1 : r.spillStores + r.spillLoads;
+}
+
 static void printTable(const Bundle &bundle) {
   const Problem &p = bundle.problem;
   WorkCount work = countWork(p.geometry, p.headDim, p.valueDim, p.iterations);
@@ -89,12 +94,9 @@ static void printTable(const Bundle &bundle) {
       auto known = [](int v) {
         return v < 0 ? std::string("no ptxas") : std::to_string(v);
       };
-      int spills = k.resources.spillStores < 0
-                       ? -1
-                       : k.resources.spillStores + k.resources.spillLoads;
       os << llvm::formatv(row, t.arch, k.name, known(k.resources.registers),
-                          k.sharedBytes, known(spills), t.ptx.size() / 1024,
-                          k.schedule);
+                          k.sharedBytes, known(spilledBytes(k.resources)),
+                          t.ptx.size() / 1024, k.schedule);
     }
 }
 
@@ -107,8 +109,7 @@ static void warnOfResources(const TargetImage &t) {
   if (!t.ptxasLog.empty())
     warning() << ": " << llvm::StringRef(t.ptxasLog).trim() << "\n";
   for (const KernelImage &k : t.kernels)
-    if (int bytes = std::max(k.resources.spillStores, 0) +
-                    std::max(k.resources.spillLoads, 0))
+    if (int bytes = spilledBytes(k.resources); bytes > 0)
       warning() << ", kernel " << k.name << ": registers do not suffice, "
                 << bytes << " bytes are spilled (" << k.schedule << ")\n";
 }
