@@ -305,6 +305,31 @@ LogicalResult ReduceTeamsOp::verify() {
   return success();
 }
 
+LogicalResult RaiseMaximumOp::verify() {
+  auto maximum = cast<RankedTensorType>(getMaximum().getType());
+  auto fits = [&](Type type, int64_t rank) {
+    auto tile = cast<RankedTensorType>(type);
+    return tile.getRank() == rank && tile.getElementType().isF32() &&
+           tile.getDimSize(0) == maximum.getDimSize(0);
+  };
+  if (maximum.getRank() != 1 || !fits(maximum, 1) ||
+      !fits(getScores().getType(), 2))
+    return emitOpError() << "expected f32 scores and a maximum for every row, "
+                            "got "
+                         << getScores().getType() << " and " << maximum;
+  for (Type type : getTiles().getTypes())
+    if (!fits(type, 2))
+      return emitOpError() << "expected f32 tiles of " << maximum.getDimSize(0)
+                           << " rows to rescale, got " << type;
+  if (getTiles().getTypes() != getRescaled().getTypes())
+    return emitOpError("expected a result of the same type for every tile to "
+                       "rescale");
+  double slack = getSlack().convertToDouble();
+  if (!(slack >= 0 && slack <= 64))
+    return emitOpError() << "expected a slack from 0 to 64, got " << slack;
+  return success();
+}
+
 LogicalResult BroadcastOp::verify() {
   auto source = cast<RankedTensorType>(getSource().getType());
   auto result = cast<RankedTensorType>(getResult().getType());

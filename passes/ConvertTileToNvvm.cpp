@@ -43,12 +43,79 @@ Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
         running[e] = running[e] ? combine(running[e], x) : x;
       }
     }
-  Value v = combine(running[0], running[1]);
-  for (int64_t distance : {1, 2}) // the four threads of the row
+  return overRow(combine(running[0], running[1]), combine);
+}
+
+/// What the four threads of a row have, combined.
+Value ThreadLowering::overRow(Value v,
+                              llvm::function_ref<Value(Value, Value)> combine) {
+  for (int64_t distance : {1, 2})
     v = combine(v, NVVM::ShflOp::create(b, loc, b.getF32Type(), i32(-1), v,
                                         i32(distance), i32(31),
                                         NVVM::ShflKind::bfly, UnitAttr()));
   return v;
+}
+
+/// Threads compare what they hold of a row; only a warp that has to raise a
+/// maximum finds out what it is.
+LogicalResult ThreadLowering::lowerRaiseMaximum(tile::RaiseMaximumOp op) {
+  auto isAcc = [&](Value v) { return kindOf(v) == "acc"; };
+  if (kindOf(op.getMaximum()) != "rows" || !isAcc(op.getScores()) ||
+      !llvm::all_of(op.getTiles(), isAcc))
+    return op.emitOpError("expected a maximum in layout rows and tiles in "
+                          "layout acc");
+  // Register i of a tile holds row 2m + e/2 of i = (m * nTiles + n) * 4 + e.
+  auto rowOf = [](Value tile, size_t i) {
+    return i / (tileOf(tile).getDimSize(1) / 2) * 2 + i % 4 / 2;
+  };
+  auto larger = [&](Value x, Value y) -> Value {
+    return arith::MaximumFOp::create(b, loc, x, y);
+  };
+  auto exceeds = [&](Value x, Value y) -> Value {
+    return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, y);
+  };
+  Registers maximum = all(op.getMaximum()), found(maximum.size()), bounds;
+  for (auto [i, score] : llvm::enumerate(all(op.getScores()))) {
+    Value &row = found[rowOf(op.getScores(), i)];
+    row = row ? larger(row, score) : score;
+  }
+  Value slack = arith::ConstantOp::create(
+      b, loc, b.getF32FloatAttr(op.getSlack().convertToFloat()));
+  Value mine;
+  for (auto [old, row] : llvm::zip(maximum, found)) {
+    bounds.push_back(arith::AddFOp::create(b, loc, old, slack));
+    Value more = exceeds(row, bounds.back());
+    mine = mine ? arith::OrIOp::create(b, loc, mine, more) : more;
+  }
+  Registers held = maximum;
+  for (Value tile : op.getTiles())
+    llvm::append_range(held, all(tile));
+  Value any = NVVM::VoteSyncOp::create(b, loc, b.getI1Type(), i32(-1), mine,
+                                       NVVM::VoteSyncKind::any);
+  auto branch = scf::IfOp::create(
+      b, loc, SmallVector<Type>(held.size(), b.getF32Type()), any, true);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.elseBlock());
+    scf::YieldOp::create(b, loc, held);
+    b.setInsertionPointToStart(branch.thenBlock());
+    Registers raised, factors;
+    for (auto [old, row, bound] : llvm::zip(maximum, found, bounds)) {
+      Value most = overRow(row, larger);
+      raised.push_back(
+          arith::SelectOp::create(b, loc, exceeds(most, bound), most, old));
+      factors.push_back(
+          assembly("ex2.approx.ftz.f32 $0, $1;", "=f,f", b.getF32Type(),
+                   {arith::SubFOp::create(b, loc, old, raised.back())}));
+    }
+    for (Value tile : op.getTiles())
+      for (auto [i, v] : llvm::enumerate(all(tile)))
+        raised.push_back(
+            arith::MulFOp::create(b, loc, v, factors[rowOf(tile, i)]));
+    scf::YieldOp::create(b, loc, raised);
+  }
+  bind(op.getResults(), branch.getResults());
+  return success();
 }
 
 Value ThreadLowering::elementwise(Operation *op, size_t i) {
@@ -69,6 +136,8 @@ Value ThreadLowering::elementwise(Operation *op, size_t i) {
     return assembly("ex2.approx.ftz.f32 $0, $1;", "=f,f", f32, operands);
   if (isa<math::Log2Op>(op))
     return assembly("lg2.approx.ftz.f32 $0, $1;", "=f,f", f32, operands);
+  if (isa<math::FmaOp>(op))
+    return LLVM::FMAOp::create(b, loc, operands[0], operands[1], operands[2]);
   if (isa<arith::DivFOp>(op)) {
     Value inverse =
         assembly("rcp.approx.ftz.f32 $0, $1;", "=f,f", f32, {operands[1]});
@@ -446,6 +515,7 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       .Case<tile::ReduceOp, tile::BroadcastOp>([&](auto) { return success(); })
       .Case<tile::ConvertLayoutOp>([&](auto o) { return lowerConvert(o); })
       .Case<tile::ColumnOp>([&](auto o) { return lowerColumn(o); })
+      .Case<tile::RaiseMaximumOp>([&](auto o) { return lowerRaiseMaximum(o); })
       .Case<tile::ReduceTeamsOp>([&](auto o) { return lowerReduceTeams(o); })
       .Case<tile::AllocRingOp>([&](auto o) { return lowerAlloc(o); })
       .Case<tile::CopyAsyncOp>([&](auto o) { return lowerCopy(o), success(); })

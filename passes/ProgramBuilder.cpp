@@ -179,18 +179,31 @@ Value ProgramBuilder::advance(State &s, Value x) {
     s.entropy = arith::AddFOp::create(
         b, loc, arith::MulFOp::create(b, loc, alpha, shifted), rowSum(pt));
   }
-  if (isByColumn(s.sum))
-    s.sum = arith::AddFOp::create(
-        b, loc,
-        arith::MulFOp::create(b, loc, s.sum, broadcast(alpha, 1, shape)), p);
-  else
-    s.sum = arith::AddFOp::create(
-        b, loc, arith::MulFOp::create(b, loc, alpha, s.sum), rowSum(p));
+  s.sum = arith::AddFOp::create(
+      b, loc, arith::MulFOp::create(b, loc, alpha, s.sum), rowSum(p));
   for (Value &acc : s.acc) {
     auto accShape = cast<RankedTensorType>(acc.getType()).getShape();
     acc = arith::MulFOp::create(b, loc, acc, broadcast(alpha, 1, accShape));
   }
   s.max = max;
+  return p;
+}
+
+/// Powers of 2^8 at most: a maximum is raised where scores outgrow it by more.
+static constexpr double maximumSlack = 8;
+
+Value ProgramBuilder::advanceByColumn(State &s, Value x) {
+  SmallVector<Value> tiles = {s.sum};
+  llvm::append_range(tiles, s.acc);
+  auto raise = tile::RaiseMaximumOp::create(
+      b, loc, s.max.getType(), TypeRange(ValueRange(tiles)), s.max, x,
+      b.getF64FloatAttr(maximumSlack), tiles);
+  s.max = raise.getRaised();
+  auto shape = cast<RankedTensorType>(x.getType()).getShape();
+  Value t = arith::SubFOp::create(b, loc, x, broadcast(s.max, 1, shape));
+  Value p = math::Exp2Op::create(b, loc, t);
+  s.sum = arith::AddFOp::create(b, loc, raise.getRescaled()[0], p);
+  llvm::copy(raise.getRescaled().drop_front(), s.acc.begin());
   return p;
 }
 

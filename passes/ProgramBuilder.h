@@ -28,8 +28,10 @@ using namespace mlir;
 
 inline constexpr double log2e = 1.4426950408889634;
 /// Stands for minus infinity in scores: finite, so that a row without a valid
-/// key gives no NaN, and under any score down to -5e29 in units of log2.
-inline constexpr double maskedScore = -1.0e30;
+/// key gives no NaN, and under any score down to -6e29. A power of two: its
+/// product with a scale is exact, so that of a row of such scores the largest
+/// is exactly as large as the others (softmaxOneTile).
+inline constexpr double maskedScore = -0x1p100;
 
 /// The address of a tile's rows: operands of the map, and its results.
 struct Address {
@@ -183,6 +185,9 @@ private:
   /// One step of A6 with scores x: rescales `s` and returns the unnormalised
   /// probabilities.
   Value advance(State &s, Value x);
+  /// The same for a sum by column and no entropy, with a maximum that is raised
+  /// now and then.
+  Value advanceByColumn(State &s, Value x);
   /// A state without entropy as it is with a larger maximum.
   State withMaximum(const State &s, Value max);
   SmallVector<Value> flatten(const State &s);
@@ -191,15 +196,22 @@ private:
   Value safeReciprocal(Value z);
   Value entropyTerm(Value max, Value sum, Value entropy);
 
+  /// Scores that are still to be multiplied with `scale`, in units of log2
+  /// then; 1: they have been.
+  struct Scores {
+    Value tile;
+    double scale;
+  };
   /// A whole row of scores in one tile: what follows from it.
   struct OneTile {
-    Value max, sum, entropy, probabilities;
+    Value max; ///< of the scores, before their scale
+    Value sum, entropy, probabilities;
   };
-  OneTile softmaxOneTile(Value x, bool entropy);
+  OneTile softmaxOneTile(const Scores &x, bool entropy);
   Value rowsOfR(Value query, Value firstPair, Value k, Value limit);
   template <typename Op>
-  Value scoresOfR(Op step, Value q, Value rowScale, Value c, Value k, Value l0,
-                  Value &keyTile, Value &valueTile);
+  Scores scoresOfR(Op step, Value q, Value rowScale, Value c, Value k, Value l0,
+                   bool wholeRow, Value &keyTile, Value &valueTile);
 
   /// Rows of queries in a turn of many: `kept`, those of the turn before, or
   /// new ones.
@@ -275,7 +287,7 @@ private:
   void accumulate(scf::ForOp loop, Value x, Value valueTile, int64_t groups = 1,
                   int64_t offset = 0) {
     State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
-    Value p = advance(s, x);
+    Value p = isByColumn(s.sum) ? advanceByColumn(s, x) : advance(s, x);
     int64_t columns =
         cast<RankedTensorType>(valueTile.getType()).getDimSize(1) - offset;
     s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns, false, offset,

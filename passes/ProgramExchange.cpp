@@ -92,7 +92,8 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
       return rowsOfR(arg(r.getQuery()), m0, k, rowLimit);
     });
     Value keyTile, valueTile;
-    Value x = scoresOfR(r, q, Value(), c, k, zero, keyTile, valueTile);
+    Scores x = scoresOfR(r, q, Value(), c, k, zero, /*wholeRow=*/true, keyTile,
+                         valueTile);
     OneTile scores = softmaxOneTile(x, /*entropy=*/true);
     Value bias = biasOfTurn(scores, exists);
     // First, so that the scores need not be kept for the entropy.

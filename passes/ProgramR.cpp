@@ -16,11 +16,13 @@ Value ProgramBuilder::rowsOfR(Value query, Value firstPair, Value k,
 }
 
 /// Scores of rows `q`, times `rowScale` or the step's scale, with columns
-/// l0 .. l0 + n of block row k of key tile c.
+/// l0 .. l0 + n of block row k of key tile c. Of a whole row the scale can
+/// wait: the largest score is the same before and after.
 template <typename Op>
-Value ProgramBuilder::scoresOfR(Op step, Value q, Value rowScale, Value c,
-                                Value k, Value l0, Value &keyTile,
-                                Value &valueTile) {
+ProgramBuilder::Scores
+ProgramBuilder::scoresOfR(Op step, Value q, Value rowScale, Value c, Value k,
+                          Value l0, bool wholeRow, Value &keyTile,
+                          Value &valueTile) {
   auto r = dyn_cast<RStepOp>(step.getOperation());
   Value key = arg(step.getKey());
   Value values = r && r.getValue() ? arg(r.getValue()) : Value();
@@ -50,17 +52,29 @@ Value ProgramBuilder::scoresOfR(Op step, Value q, Value rowScale, Value c,
     valid = inBounds(key, at, n);
   }
   double scale = step.getScale().convertToDouble() * log2e;
-  Value s = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
-  Value x = arith::MulFOp::create(b, loc, s,
-                                  rowScale ? broadcast(rowScale, 1, {m, n})
-                                           : splat(scale, {m, n}));
-  return valid ? masked(x, valid) : x;
+  Value x = dot(q, keyTile, Value(), n, /*transposeRhs=*/true);
+  // Times the scale masked scores have to stay finite, and far below others.
+  bool canWait = wholeRow && !rowScale && scale > 0x1p-24 && scale < 0x1p24;
+  if (!canWait)
+    x = arith::MulFOp::create(b, loc, x,
+                              rowScale ? broadcast(rowScale, 1, {m, n})
+                                       : splat(scale, {m, n}));
+  return {valid ? masked(x, valid) : x, canWait ? scale : 1};
 }
 
-ProgramBuilder::OneTile ProgramBuilder::softmaxOneTile(Value x, bool entropy) {
+ProgramBuilder::OneTile ProgramBuilder::softmaxOneTile(const Scores &x,
+                                                       bool entropy) {
   OneTile row;
-  row.max = rowMax(x);
-  Value t = arith::SubFOp::create(b, loc, x, broadcast(row.max, 1, {m, n}));
+  row.max = rowMax(x.tile);
+  Value t;
+  if (x.scale == 1) {
+    t = arith::SubFOp::create(b, loc, x.tile, broadcast(row.max, 1, {m, n}));
+  } else {
+    // One fma a score in place of a product and a difference.
+    Value below = arith::MulFOp::create(b, loc, row.max, splat(-x.scale, {m}));
+    t = math::FmaOp::create(b, loc, x.tile, splat(x.scale, {m, n}),
+                            broadcast(below, 1, {m, n}));
+  }
   Value p = math::Exp2Op::create(b, loc, t);
   row.sum = rowSum(p);
   if (entropy)
@@ -147,7 +161,8 @@ template <typename Op> LogicalResult ProgramBuilder::buildR(Op step) {
   Address aLRows = factorRows({slab, local, kk}, d(1) + d(3), d(2), rowLimit);
   if (oneTile) {
     Value keyTile, valueTile;
-    Value x = scoresOfR(step, q, rowScale, c, k, index(0), keyTile, valueTile);
+    Scores x = scoresOfR(step, q, rowScale, c, k, index(0), /*wholeRow=*/true,
+                         keyTile, valueTile);
     OneTile row = softmaxOneTile(x, static_cast<bool>(cLDest));
     if (cLDest)
       store(entropyTerm(row.max, row.sum, row.entropy), cLDest, aLRows);
@@ -177,7 +192,9 @@ template <typename Op> LogicalResult ProgramBuilder::buildR(Op step) {
     b.setInsertionPointToStart(inner.getBody());
     Value l0 = apply(map(1, {d(0) * n}), {inner.getInductionVar()});
     Value keyTile, valueTile;
-    Value x = scoresOfR(step, q, rowScale, c, k, l0, keyTile, valueTile);
+    Value x = scoresOfR(step, q, rowScale, c, k, l0, /*wholeRow=*/false,
+                        keyTile, valueTile)
+                  .tile;
     State s = unflatten(inner.getRegionIterArgs(), true);
     Value p = advance(s, x);
     if (wantAL) {
@@ -204,8 +221,8 @@ template <typename Op> LogicalResult ProgramBuilder::buildR(Op step) {
   return success();
 }
 
-template Value ProgramBuilder::scoresOfR<RStepOp>(RStepOp, Value, Value, Value,
-                                                  Value, Value, Value &,
-                                                  Value &);
+template ProgramBuilder::Scores
+ProgramBuilder::scoresOfR<RStepOp>(RStepOp, Value, Value, Value, Value, Value,
+                                   bool, Value &, Value &);
 template LogicalResult ProgramBuilder::buildR<RStepOp>(RStepOp);
 template LogicalResult ProgramBuilder::buildR<EntropyOp>(EntropyOp);

@@ -190,7 +190,8 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value writer) {
   Value turn = loop.getInductionVar(), q = loop.getRegionIterArg(0);
   RingTurn now = ringTurn(turn, writer);
   Value keyTile, valueTile;
-  Value x = scoresOfR(r, q, Value(), now.c, now.k, zero, keyTile, valueTile);
+  Scores x = scoresOfR(r, q, Value(), now.c, now.k, zero, /*wholeRow=*/true,
+                       keyTile, valueTile);
   Value nextRows;
   {
     llvm::SaveAndRestore<Value> saved[] = {

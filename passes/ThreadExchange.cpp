@@ -84,8 +84,12 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
   Value turn = mapping.lookupOrDefault(op.getTurn());
   int64_t stages = x.type.getStages(), own = x.own(), bytes = rowBytes(part);
   int64_t number = op.getPart();
-  Value stage = arith::RemUIOp::create(b, loc, turn, index(stages));
-  Value stageOffset = mul(toI32(stage), i32(x.bytes[number]));
+  // A statement of its own: the optimiser would make a multiple of the turn and
+  // one of its quotient of it, and add both to every address.
+  Value stage =
+      assembly("mov.b32 $0, $1;", "=r,r", b.getI32Type(),
+               {toI32(arith::RemUIOp::create(b, loc, turn, index(stages)))});
+  Value stageOffset = mul(stage, i32(x.bytes[number]));
   // What this member sends lies behind what those before it send.
   Value block = add(x.inbox[number], mul(member, i32(own * bytes)));
   Value row = firstRow(type);
@@ -108,7 +112,7 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
     Value place = toI32(arith::RemUIOp::create(b, loc, r, index(own)));
     Value to = add(atMember(add(block, mul(place, i32(bytes))), receiver),
                    stageOffset);
-    Value full = add(atMember(x.full, receiver), mul(toI32(stage), i32(8)));
+    Value full = add(atMember(x.full, receiver), mul(stage, i32(8)));
     SmallVector<SmallVector<Value>> runs; // before any branch
     for (int64_t from = 0; type.getRank() == 2 && from < type.getDimSize(1);
          from += 32)

@@ -239,6 +239,7 @@ private:
   /// All registers of a tile.
   Registers all(Value tile);
   Value reduceRow(tile::ReduceOp op, size_t row);
+  Value overRow(Value v, llvm::function_ref<Value(Value, Value)> combine);
   Value elementwise(Operation *op, size_t i);
   /// Forms what `region` uses from outside, so that it dominates later uses.
   void formForRegion(Region &region);
@@ -280,6 +281,7 @@ private:
   LogicalResult lowerDot(tile::DotOp op);
   LogicalResult lowerConvert(tile::ConvertLayoutOp op);
   LogicalResult lowerColumn(tile::ColumnOp op);
+  LogicalResult lowerRaiseMaximum(tile::RaiseMaximumOp op);
   LogicalResult lowerReduceTeams(tile::ReduceTeamsOp op);
   LogicalResult lowerAlloc(tile::AllocRingOp op);
   void lowerCopy(tile::CopyAsyncOp op);

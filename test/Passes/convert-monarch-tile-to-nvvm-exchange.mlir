@@ -1,5 +1,5 @@
 // RUN: monarch-opt %s --convert-monarch-tile-to-nvvm --split-input-file --verify-diagnostics | FileCheck %s
-// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --schedule=r_step.producer=4 --emit=nvvm | FileCheck %s --check-prefix=PRODUCER
+// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=nvvm | FileCheck %s --check-prefix=PRODUCER
 
 // A producer beside a cluster's teams: 20 warps; a team's four warps give a stage
 // back; each copy is started by a lane that is elected.

@@ -4,7 +4,7 @@
 
 // The two steps of a cluster are one kernel; nothing of aL, y and cL leaves it.
 // CHECK: func.func @attention
-// CHECK-NEXT: %[[O:.+]] = monarch.kernel "attention" schedule <kind = "wgmma", {{.*}}, cluster = 8, clusters = 15> beside <kind = "mma_sync", {{.*}}, cluster = 8, clusters = 15> {
+// CHECK-NEXT: %[[O:.+]] = monarch.kernel "attention" schedule <kind = "wgmma", {{.*}}, cluster = 8, clusters = 15, producer = 4> beside <kind = "mma_sync", {{.*}}, cluster = 8, clusters = 15> {
 // CHECK-NEXT: %[[AL:.+]], %[[Y:.+]], %[[CL:.+]] = monarch.r_step
 // CHECK-NEXT: %[[L:.+]] = monarch.l_step query({{.*}}) keys(%[[AL]] : {{.*}}) bias(%[[CL]] : {{.*}}) values(%[[Y]] :
 // CHECK-NEXT: monarch.yield %[[L]]

@@ -25,8 +25,13 @@
 // CHECK: %[[S:.+]] = monarch_tile.dot %[[Q]], %[[KEY]] transposed_rhs
 // A row fits the tile: no state is carried, nothing is rescaled.
 // CHECK-NOT: iter_args
-// CHECK: monarch_tile.reduce "max"
-// CHECK: math.exp2
+// The scale comes with the difference to the largest score.
+// CHECK: %[[X:.+]] = arith.select %{{.+}}, %[[S]],
+// CHECK: %[[MAX:.+]] = monarch_tile.reduce "max" %[[X]] axis 1
+// CHECK: %[[BELOW:.+]] = arith.mulf %[[MAX]], %cst{{[_0-9]*}} : tensor<32xf32>
+// CHECK: %[[M:.+]] = monarch_tile.broadcast %[[BELOW]] axis 1
+// CHECK: %[[T:.+]] = math.fma %[[X]], %cst{{[_0-9]*}}, %[[M]]
+// CHECK: math.exp2 %[[T]]
 // CHECK: math.log2
 // CHECK: monarch_tile.store
 // CHECK: monarch_tile.dot %[[P:.+]], %[[KEY]] :

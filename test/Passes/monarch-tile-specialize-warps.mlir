@@ -1,8 +1,8 @@
 // RUN: monarch-opt %s --monarch-tile-specialize-warps --split-input-file --verify-diagnostics | FileCheck %s
 // RUN: monarchc --grid=3,4,40 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PLAN
-// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=TEAMS
-// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --schedule=r_step.producer=4 --emit=mapped | FileCheck %s --check-prefix=PRODUCER
-// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --schedule=r_step.producer=4,r_step.warps=4 --emit=mapped | FileCheck %s --check-prefix=SINGLE
+// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --schedule=r_step.producer=0 --emit=mapped | FileCheck %s --check-prefix=TEAMS
+// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PRODUCER
+// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --schedule=r_step.warps=4 --emit=mapped | FileCheck %s --check-prefix=SINGLE
 // RUN: monarchc --workload=wan-720p-97 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=PERSISTENT
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --schedule=r_step.ring=0 --emit=mapped | FileCheck %s --check-prefix=LSTEP
 // RUN: monarchc --workload=wan-720p-98 --target=sm_90a --emit=mapped | FileCheck %s --check-prefix=MANY

@@ -246,6 +246,35 @@ def Tile_BroadcastOp : Tile_Op<"broadcast", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Tile_RaiseMaximumOp : Tile_Op<"raise_maximum",
+    [Pure, AllTypesMatch<["maximum", "raised"]>,
+     AllTypesMatch<["tiles", "rescaled"]>]> {
+  let summary = "a running maximum that scores have outgrown, and what is in "
+                "terms of it";
+  let description = [{
+    Where the largest of a row's scores exceeds the row's maximum by more than
+    `slack` it takes its place, and the row of every other tile is multiplied
+    with 2^(maximum - raised). Other rows stay as they are: their scores give
+    powers of 2^`slack` at most. A warp none of whose scores is that large
+    passes by (FlashAttention-4 has this).
+
+    ```mlir
+    %m, %z, %y = monarch_tile.raise_maximum %max, %scores slack 8.0
+        rescaling %sum, %acc : tensor<64xf32>, tensor<64x16xf32>,
+        tensor<64x16xf32>, tensor<64x128xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$maximum, AnyRankedTensor:$scores,
+      F64Attr:$slack, Variadic<AnyRankedTensor>:$tiles);
+  let results = (outs AnyRankedTensor:$raised,
+      Variadic<AnyRankedTensor>:$rescaled);
+  let assemblyFormat = [{
+    $maximum `,` $scores `slack` $slack `rescaling` $tiles attr-dict `:`
+    type($maximum) `,` type($scores) `,` type($tiles)
+  }];
+  let hasVerifier = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Programs of a cluster
 //===----------------------------------------------------------------------===//

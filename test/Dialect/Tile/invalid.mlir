@@ -377,3 +377,27 @@ func.func @f(%v: tensor<16xbf16>) {
   }
   return
 }
+
+// -----
+
+func.func @f(%m: tensor<32xf32>, %s: tensor<64x16xf32>) {
+  // expected-error @below {{expected f32 scores and a maximum for every row, got 'tensor<64x16xf32>' and 'tensor<32xf32>'}}
+  %n, %r = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s : tensor<32xf32>, tensor<64x16xf32>, tensor<64x16xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: tensor<64xf32>, %s: tensor<64x16xf32>, %o: tensor<64x128xbf16>) {
+  // expected-error @below {{expected f32 tiles of 64 rows to rescale, got 'tensor<64x128xbf16>'}}
+  %n, %r = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %o : tensor<64xf32>, tensor<64x16xf32>, tensor<64x128xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%m: tensor<64xf32>, %s: tensor<64x16xf32>) {
+  // expected-error @below {{expected a slack from 0 to 64, got -1}}
+  %n, %r = monarch_tile.raise_maximum %m, %s slack -1.0 rescaling %s : tensor<64xf32>, tensor<64x16xf32>, tensor<64x16xf32>
+  return
+}

@@ -1,0 +1,42 @@
+// RUN: monarch-opt %s --convert-monarch-tile-to-nvvm --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=tiled | FileCheck %s --check-prefix=TILED
+
+// L in a cluster raises its maximum now and then; every score is in terms of the
+// one that there is then.
+// TILED: monarch_tile.receive
+// TILED: %[[M:.+]], %[[R:.+]]:2 = monarch_tile.raise_maximum %{{.+}}, %[[X:.+]] slack 8.000000e+00 rescaling %{{.+}}, %{{.+}} : tensor<128xf32>, tensor<128x8xf32>, tensor<128x8xf32>, tensor<128x128xf32>
+// TILED: %[[B:.+]] = monarch_tile.broadcast %[[M]] axis 1
+// TILED: %[[T:.+]] = arith.subf %[[X]], %[[B]]
+// TILED: %[[P:.+]] = math.exp2 %[[T]]
+// TILED: arith.addf %[[R]]#0, %[[P]]
+// TILED: monarch_tile.dot %{{.+}}, %{{.+}} acc %[[R]]#1
+
+#rows = #monarch_tile.layout<rows, warps = 1>
+#acc = #monarch_tile.layout<acc, warps = 1>
+#row = affine_map<(d0, d1) -> (d0, d1)>
+// CHECK-LABEL: llvm.func @raise
+func.func @raise(%x: memref<?x16xf32>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 1, chunk = 32, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    // A thread's part of two rows, 2 scores each, against a bound of its row.
+    // CHECK: %[[X:.+]] = arith.maximumf
+    // CHECK: %[[Y:.+]] = arith.maximumf
+    // CHECK: %[[BOUND:.+]] = arith.addf
+    // CHECK: arith.cmpf ogt, %[[X]], %[[BOUND]]
+    // CHECK: arith.cmpf ogt, %[[Y]],
+    // CHECK: %[[ANY:.+]] = nvvm.vote.sync any
+    // CHECK: scf.if %[[ANY]] -> (f32, f32, f32, f32, f32, f32) {
+    // Only there do the four threads of a row meet.
+    // CHECK-COUNT-4: nvvm.shfl.sync bfly
+    // CHECK: ex2.approx
+    // CHECK-COUNT-4: arith.mulf
+    // CHECK: } else {
+    // CHECK-NEXT: scf.yield
+    // CHECK: llvm.store
+    %m = monarch_tile.load %x[%i] {in_bounds = array<i1: true, true>, map = #row} : memref<?x16xf32> -> tensor<16xf32, #rows>
+    %s = arith.constant dense<1.0> : tensor<16x8xf32, #acc>
+    %r, %o = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s : tensor<16xf32, #rows>, tensor<16x8xf32, #acc>, tensor<16x8xf32, #acc>
+    monarch_tile.store %r, %x[%i] {in_bounds = array<i1: true, true>, map = #row} : tensor<16xf32, #rows>, memref<?x16xf32>
+  }
+  return
+}
