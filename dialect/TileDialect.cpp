@@ -291,6 +291,19 @@ LogicalResult ReduceOp::verify() {
   return success();
 }
 
+LogicalResult FoldOp::verify() {
+  auto source = cast<RankedTensorType>(getSource().getType());
+  auto result = cast<RankedTensorType>(getResult().getType());
+  if (source.getRank() != 2 || result.getRank() != 2 ||
+      !source.getElementType().isF32() || !result.getElementType().isF32() ||
+      source.getDimSize(1) % 8 || result.getDimSize(1) != 8 ||
+      source.getDimSize(0) != result.getDimSize(0))
+    return emitOpError() << "expected an f32 tile of a multiple of 8 columns "
+                            "and 8 columns of as many rows as the result, got "
+                         << source << " and " << result;
+  return success();
+}
+
 LogicalResult ReduceTeamsOp::verify() {
   if (getKind() != "max" && getKind() != "sum")
     return emitOpError() << "expected kind max or sum, got '" << getKind()

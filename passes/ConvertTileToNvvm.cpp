@@ -163,6 +163,13 @@ Value ThreadLowering::at(Value tile, size_t i) {
            broadcast.getAxis() == 1 ? m * 2 + e / 2 : n * 2 + e % 2);
   } else if (auto reduce = dyn_cast<tile::ReduceOp>(op)) {
     v = reduceRow(reduce, i);
+  } else if (auto fold = dyn_cast<tile::FoldOp>(op)) {
+    // Register 4m + e is the sum of registers (m * nTiles + n) * 4 + e.
+    int64_t nTiles = tileOf(fold.getSource()).getDimSize(1) / 8;
+    for (int64_t n = 0; n < nTiles; ++n) {
+      Value x = at(fold.getSource(), (i / 4 * nTiles + n) * 4 + i % 4);
+      v = v ? arith::AddFOp::create(b, loc, v, x) : x;
+    }
   } else if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
     // Not kept: it may be wanted first inside a branch, and costs nothing.
     return arith::ConstantOp::create(
@@ -329,16 +336,27 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
                          mapping.lookupOrDefault(op.getStep()), inits);
   mapping.map(op.getInductionVar(), loop.getInductionVar());
   bind(op.getRegionIterArgs(), loop.getRegionIterArgs());
+  Value team, outside; // of a role's teams, and what it is around the loop
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
     // Much is made of a persistent kernel's turn: a register for the turn, and
-    // not one that steps along for each of them.
+    // not one that steps along for each of them. What is made of a team's
+    // number is made here, or it would wait in registers as well.
     if (scheduleOf(from).getRing()) {
-      Value turn = assembly("mov.b32 $0, $1;", "=r,r", b.getI32Type(),
-                            {toI32(loop.getInductionVar())});
-      mapping.map(op.getInductionVar(),
-                  arith::IndexCastOp::create(b, loc, b.getIndexType(), turn));
+      auto here = [&](Value v, bool sideEffects) -> Value {
+        return arith::IndexCastOp::create(b, loc, b.getIndexType(),
+                                          assembly("mov.b32 $0, $1;", "=r,r",
+                                                   b.getI32Type(), {toI32(v)},
+                                                   sideEffects));
+      };
+      mapping.map(op.getInductionVar(), here(loop.getInductionVar(), false));
+      auto role = dyn_cast<tile::RoleOp>(op->getParentOp());
+      if (role && role.getTeams() > 1) {
+        team = role.getBody().getArgument(0);
+        outside = mapping.lookup(team);
+        mapping.map(team, here(outside, true));
+      }
     }
     if (failed(lowerBlock(op.getBody())))
       return failure();
@@ -347,6 +365,8 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
     if (!inits.empty())
       scf::YieldOp::create(b, loc, yielded);
   }
+  if (team)
+    mapping.map(team, outside);
   bind(op.getResults(), loop.getResults());
   return success();
 }
@@ -512,7 +532,8 @@ LogicalResult ThreadLowering::lower(Operation *op) {
       .Case<tile::InBoundsOp>(
           [&](auto o) { return lowerInBounds(o), success(); })
       .Case<tile::DotOp>([&](auto o) { return lowerDot(o); })
-      .Case<tile::ReduceOp, tile::BroadcastOp>([&](auto) { return success(); })
+      .Case<tile::ReduceOp, tile::FoldOp, tile::BroadcastOp>(
+          [&](auto) { return success(); })
       .Case<tile::ConvertLayoutOp>([&](auto o) { return lowerConvert(o); })
       .Case<tile::ColumnOp>([&](auto o) { return lowerColumn(o); })
       .Case<tile::RaiseMaximumOp>([&](auto o) { return lowerRaiseMaximum(o); })

@@ -202,7 +202,10 @@ Value ProgramBuilder::advanceByColumn(State &s, Value x) {
   auto shape = cast<RankedTensorType>(x.getType()).getShape();
   Value t = arith::SubFOp::create(b, loc, x, broadcast(s.max, 1, shape));
   Value p = math::Exp2Op::create(b, loc, t);
-  s.sum = arith::AddFOp::create(b, loc, raise.getRescaled()[0], p);
+  Value sum = p;
+  if (shape[1] > 8)
+    sum = tile::FoldOp::create(b, loc, f32Tile({m, 8}), p);
+  s.sum = arith::AddFOp::create(b, loc, raise.getRescaled()[0], sum);
   llvm::copy(raise.getRescaled().drop_front(), s.acc.begin());
   return p;
 }

@@ -178,9 +178,17 @@ private:
     Value max, sum, entropy;
     SmallVector<Value> acc;
   };
-  /// A sum that is kept for every column of a tile, and added up at the end.
+  /// A sum that is kept for every eighth column, and added up at the end.
   static bool isByColumn(Value sum) {
     return cast<RankedTensorType>(sum.getType()).getRank() == 2;
+  }
+  /// What L starts with: on a GPU with a sum by column, so that no thread waits
+  /// for others in a turn.
+  State initialOfL(int64_t channels) {
+    State s = initial({channels}, /*entropy=*/false);
+    if (schedule.getKind() != "host")
+      s.sum = splat(0, {m, 8});
+    return s;
   }
   /// One step of A6 with scores x: rescales `s` and returns the unnormalised
   /// probabilities.

@@ -126,10 +126,7 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
     rows.period = run;
   }
   Value q = load(arg(l.getQuery()), rows, m, element);
-  // The sum is kept by column and added up at the end: no thread waits for
-  // others in a turn but for the maximum.
-  State start = initial({dv}, false);
-  start.sum = splat(0, {m, n});
+  State start = initialOfL(dv);
   auto loop = scf::ForOp::create(b, loc, zero, part.turns, one, flatten(start));
   {
     OpBuilder::InsertionGuard inner(b);

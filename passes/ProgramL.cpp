@@ -36,7 +36,7 @@ LogicalResult ProgramBuilder::buildL(LStepOp step) {
   bool fixed = !keyFrames && !causal;
   bool ragged = !fixed || (g.keyTiles() * b1) % n != 0;
   auto loop = scf::ForOp::create(b, loc, index(0), count, index(n),
-                                 flatten(initial({dv}, false)));
+                                 flatten(initialOfL(dv)));
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());

@@ -276,7 +276,7 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
                   {restTeam, slab});
   int64_t step = n * teams;
   auto loop = scf::ForOp::create(b, loc, start, index(perSlab), index(step),
-                                 flatten(initial({dv}, false)));
+                                 flatten(initialOfL(dv)));
   {
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(loop.getBody());
@@ -302,6 +302,7 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
   }
   State s = unflatten(loop.getResults(), /*entropy=*/false);
   if (restTeam) {
+    s.sum = rowSum(s.sum);
     s = putTogether(s);
     Value isFirst =
         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, restTeam, zero);

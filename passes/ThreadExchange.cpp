@@ -29,15 +29,14 @@ LogicalResult ThreadLowering::lowerAllocExchange(tile::AllocExchangeOp op) {
   }
   x.full = allocBarriers(stages);
   x.empty = allocBarriers(stages);
-  x.readers = allocBarriers(stages); // as many words
+  x.read = allocBarriers(stages);
   auto branch = scf::IfOp::create(b, loc, isFirstThread(), false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   for (int64_t s = 0; s < stages; ++s) {
     initBarrier(x.full, s, 1);
     initBarrier(x.empty, s, x.type.getMembers());
-    LLVM::StoreOp::create(b, loc, i32(0),
-                          sharedPointer(add(x.readers, i32(8 * s))), 4);
+    initBarrier(x.read, s, readers);
   }
   exchanges[op.getExchange()] = x;
   return success();
@@ -188,42 +187,29 @@ LogicalResult ThreadLowering::lowerReceive(tile::ReceiveOp op) {
   return success();
 }
 
-/// The last of the readers' warps tells all members, one lane each: a message
-/// from every warp would crowd out rows. The default form of a remote arrive,
-/// as CUTLASS has it (ClusterBarrier::arrive); `.release.cluster` takes 1,400
+/// One of the readers' warps tells all members that all of them have done, one
+/// lane each: a message from every warp would crowd out rows. Warps take turns
+/// at it, as it waits for the others. The default form of a remote arrive, as
+/// CUTLASS has it (ClusterBarrier::arrive); `.release.cluster` takes 1,400
 /// clocks (docs/performance.md).
 void ThreadLowering::releaseExchange(const Exchange &x, Value turn) {
   int64_t stages = x.type.getStages();
   Value empty = stageOf(x.empty, turn, stages, 8);
-  Value readers = stageOf(x.readers, turn, stages, 8);
+  Value read = stageOf(x.read, turn, stages, 8);
   NVVM::SyncWarpOp::create(b, loc, i32(-1));
-  Type i32Type = b.getI32Type();
-  // Counts up to the number of warps less one and starts again.
-  auto counted = [&](Value isFirst) -> Value {
-    auto branch = scf::IfOp::create(b, loc, TypeRange(i32Type), isFirst, true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    Value before =
-        assembly("atom.acq_rel.cta.shared::cta.inc.u32 $0, [$1], $2;",
-                 "=r,r,r,~{memory}", i32Type, {readers, i32(warps - 1)},
-                 /*sideEffects=*/true);
-    scf::YieldOp::create(b, loc, before);
-    b.setInsertionPointToStart(branch.elseBlock());
-    scf::YieldOp::create(b, loc, i32(0));
-    return branch.getResult(0);
-  };
-  Value before = counted(
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane, index(0)));
-  before = NVVM::ShflOp::create(b, loc, i32Type, i32(-1), before, i32(0),
-                                i32(31), NVVM::ShflKind::idx, UnitAttr());
-  Value isLast = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, before,
-                                       i32(warps - 1));
-  Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
-                                     index(x.type.getMembers()));
-  auto branch = scf::IfOp::create(
-      b, loc, arith::AndIOp::create(b, loc, isLast, some), false);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(branch.thenBlock());
-  statement("mbarrier.arrive.shared::cluster.b64 _, [$0];", "r,~{memory}", 0,
-            {atMember(empty, toI32(lane))});
+  guarded(
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane, index(0)),
+      [&] { arrive(read); });
+  Value number = arith::RemUIOp::create(b, loc, turn, index(warps));
+  guarded(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, warp, number),
+          [&] {
+            awaitBarrier(read, parityOf(turn, stages));
+            Value some =
+                arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane,
+                                      index(x.type.getMembers()));
+            guarded(some, [&] {
+              statement("mbarrier.arrive.shared::cluster.b64 _, [$0];",
+                        "r,~{memory}", 0, {atMember(empty, toI32(lane))});
+            });
+          });
 }

@@ -74,7 +74,7 @@ struct Exchange {
   SmallVector<Value> inbox;   ///< i32 address of stage 0 of each part
   SmallVector<int64_t> bytes; ///< of a stage of each part
   Value full, empty;          ///< i32 addresses of the first barriers
-  Value readers;              ///< of the first count of warps that have read
+  Value read;                 ///< where the warps that have read arrive
   int64_t own() const {
     return type.getParts()[0].getDimSize(0) / type.getMembers();
   }

@@ -1,8 +1,8 @@
 // RUN: monarch-opt %s --convert-monarch-tile-to-nvvm --split-input-file --verify-diagnostics | FileCheck %s
 // RUN: monarchc --grid=6,15,52 --heads=2 --target=sm_90a --emit=tiled | FileCheck %s --check-prefix=TILED
 
-// L in a cluster raises its maximum now and then; every score is in terms of the
-// one that there is then.
+// L raises its maximum now and then; every score is in terms of the one that there
+// is then.
 // TILED: monarch_tile.receive
 // TILED: %[[M:.+]], %[[R:.+]]:2 = monarch_tile.raise_maximum %{{.+}}, %[[X:.+]] slack 8.000000e+00 rescaling %{{.+}}, %{{.+}} : tensor<128xf32>, tensor<128x8xf32>, tensor<128x8xf32>, tensor<128x128xf32>
 // TILED: %[[B:.+]] = monarch_tile.broadcast %[[M]] axis 1
@@ -37,6 +37,16 @@ func.func @raise(%x: memref<?x16xf32>, %n: index)
     %s = arith.constant dense<1.0> : tensor<16x8xf32, #acc>
     %r, %o = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s : tensor<16xf32, #rows>, tensor<16x8xf32, #acc>, tensor<16x8xf32, #acc>
     monarch_tile.store %r, %x[%i] {in_bounds = array<i1: true, true>, map = #row} : tensor<16xf32, #rows>, memref<?x16xf32>
+    // Columns 8 apart are one thread's: two sums, and theirs, before the four of
+    // a row meet.
+    // CHECK: llvm.store
+    // CHECK-COUNT-3: arith.addf
+    // CHECK-NEXT: arith.constant
+    // CHECK: nvvm.shfl.sync bfly
+    %p = arith.constant dense<1.0> : tensor<16x16xf32, #acc>
+    %z = monarch_tile.fold %p : tensor<16x16xf32, #acc> -> tensor<16x8xf32, #acc>
+    %t = monarch_tile.reduce "sum" %z axis 1 : tensor<16x8xf32, #acc> -> tensor<16xf32, #rows>
+    monarch_tile.store %t, %x[%i] {in_bounds = array<i1: true, true>, map = #row} : tensor<16xf32, #rows>, memref<?x16xf32>
   }
   return
 }

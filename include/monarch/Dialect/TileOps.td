@@ -213,6 +213,22 @@ def Tile_ReduceOp : Tile_Op<"reduce", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Tile_FoldOp : Tile_Op<"fold", [Pure]> {
+  let summary = "columns added up, every eighth";
+  let description = [{
+    Column j of the result is the sum of columns j, j + 8, j + 16, ... of the
+    source: a sum of rows that threads need not meet for.
+
+    ```mlir
+    %z = monarch_tile.fold %p : tensor<64x32xf32> -> tensor<64x8xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$source);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$source attr-dict `:` type($source) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Tile_ReduceTeamsOp : Tile_Op<"reduce_teams",
     [AllTypesMatch<["value", "result"]>]> {
   let summary = "maximum or sum of what the teams of a role have";

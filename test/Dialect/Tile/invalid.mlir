@@ -401,3 +401,11 @@ func.func @f(%m: tensor<64xf32>, %s: tensor<64x16xf32>) {
   %n, %r = monarch_tile.raise_maximum %m, %s slack -1.0 rescaling %s : tensor<64xf32>, tensor<64x16xf32>, tensor<64x16xf32>
   return
 }
+
+// -----
+
+func.func @f(%p: tensor<64x20xf32>) {
+  // expected-error @below {{expected an f32 tile of a multiple of 8 columns and 8 columns of as many rows as the result, got 'tensor<64x20xf32>' and 'tensor<64x8xf32>'}}
+  %z = monarch_tile.fold %p : tensor<64x20xf32> -> tensor<64x8xf32>
+  return
+}

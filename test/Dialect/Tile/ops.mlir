@@ -185,3 +185,10 @@ func.func @raise_maximum(%m: tensor<64xf32>, %s: tensor<64x16xf32>, %o: tensor<6
   %n, %r:2 = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s, %o : tensor<64xf32>, tensor<64x16xf32>, tensor<64x16xf32>, tensor<64x128xf32>
   return
 }
+
+// CHECK-LABEL: func.func @fold
+func.func @fold(%p: tensor<64x32xf32>) {
+  // CHECK: monarch_tile.fold %{{.*}} : tensor<64x32xf32> -> tensor<64x8xf32>
+  %z = monarch_tile.fold %p : tensor<64x32xf32> -> tensor<64x8xf32>
+  return
+}
