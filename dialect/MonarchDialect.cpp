@@ -196,7 +196,8 @@ ScheduleAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
   // side by side, and four are enough where each has a pair of L's to itself.
   bool gpu = kind != "host", wgmma = kind == "wgmma";
   bool inCluster = wgmma && cluster > 1, inRing = wgmma && ring > 0;
-  if (failed(check("warps", warps, wgmma ? 4 : 1,
+  // Roles of a cluster deal registers, which whole warpgroups do (setmaxnreg).
+  if (failed(check("warps", warps, wgmma || cluster > 1 ? 4 : 1,
                    inRing  ? 16
                    : wgmma ? 12
                    : gpu   ? 32
