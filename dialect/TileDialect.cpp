@@ -291,13 +291,18 @@ LogicalResult ReduceOp::verify() {
   return success();
 }
 
+/// An f32 tile of columns that come by 8.
+static bool isTileOfEights(RankedTensorType tile) {
+  return tile.getRank() == 2 && tile.hasStaticShape() &&
+         tile.getElementType().isF32() && tile.getDimSize(1) >= 8 &&
+         tile.getDimSize(1) % 8 == 0;
+}
+
 LogicalResult FoldOp::verify() {
   auto source = cast<RankedTensorType>(getSource().getType());
   auto result = cast<RankedTensorType>(getResult().getType());
-  if (source.getRank() != 2 || result.getRank() != 2 ||
-      !source.getElementType().isF32() || !result.getElementType().isF32() ||
-      source.getDimSize(1) % 8 || result.getDimSize(1) != 8 ||
-      source.getDimSize(0) != result.getDimSize(0))
+  if (!isTileOfEights(source) || !isTileOfEights(result) ||
+      result.getDimSize(1) != 8 || source.getDimSize(0) != result.getDimSize(0))
     return emitOpError() << "expected an f32 tile of a multiple of 8 columns "
                             "and 8 columns of as many rows as the result, got "
                          << source << " and " << result;
@@ -320,23 +325,17 @@ LogicalResult ReduceTeamsOp::verify() {
 
 LogicalResult RaiseMaximumOp::verify() {
   auto maximum = cast<RankedTensorType>(getMaximum().getType());
-  auto fits = [&](Type type, int64_t rank) {
+  if (maximum.getRank() != 1 || !maximum.getElementType().isF32() ||
+      !maximum.hasStaticShape() || maximum.getDimSize(0) < 1)
+    return emitOpError() << "expected an f32 maximum for every row, got "
+                         << maximum;
+  for (Type type : llvm::drop_begin(getOperandTypes())) {
     auto tile = cast<RankedTensorType>(type);
-    return tile.getRank() == rank && tile.getElementType().isF32() &&
-           tile.getDimSize(0) == maximum.getDimSize(0);
-  };
-  if (maximum.getRank() != 1 || !fits(maximum, 1) ||
-      !fits(getScores().getType(), 2))
-    return emitOpError() << "expected f32 scores and a maximum for every row, "
-                            "got "
-                         << getScores().getType() << " and " << maximum;
-  for (Type type : getTiles().getTypes())
-    if (!fits(type, 2))
-      return emitOpError() << "expected f32 tiles of " << maximum.getDimSize(0)
-                           << " rows to rescale, got " << type;
-  if (getTiles().getTypes() != getRescaled().getTypes())
-    return emitOpError("expected a result of the same type for every tile to "
-                       "rescale");
+    if (!isTileOfEights(tile) || tile.getDimSize(0) != maximum.getDimSize(0))
+      return emitOpError() << "expected f32 scores and tiles of "
+                           << maximum.getDimSize(0)
+                           << " rows and a multiple of 8 columns, got " << tile;
+  }
   double slack = getSlack().convertToDouble();
   if (!(slack >= 0 && slack <= 64))
     return emitOpError() << "expected a slack from 0 to 64, got " << slack;

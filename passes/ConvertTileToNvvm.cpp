@@ -64,6 +64,9 @@ LogicalResult ThreadLowering::lowerRaiseMaximum(tile::RaiseMaximumOp op) {
       !llvm::all_of(op.getTiles(), isAcc))
     return op.emitOpError("expected a maximum in layout rows and tiles in "
                           "layout acc");
+  if (tileOf(op.getMaximum()).getDimSize(0) % (16 * warps))
+    return op.emitOpError("expected multiples of 16 rows for each of ")
+           << warps << " warps, got " << op.getMaximum().getType();
   // Register i of a tile holds row 2m + e/2 of i = (m * nTiles + n) * 4 + e.
   auto rowOf = [](Value tile, size_t i) {
     return i / (tileOf(tile).getDimSize(1) / 2) * 2 + i % 4 / 2;
@@ -80,7 +83,7 @@ LogicalResult ThreadLowering::lowerRaiseMaximum(tile::RaiseMaximumOp op) {
     row = row ? larger(row, score) : score;
   }
   Value slack = arith::ConstantOp::create(
-      b, loc, b.getF32FloatAttr(op.getSlack().convertToFloat()));
+      b, loc, b.getF32FloatAttr(op.getSlack().convertToDouble()));
   Value mine;
   for (auto [old, row] : llvm::zip(maximum, found)) {
     bounds.push_back(arith::AddFOp::create(b, loc, old, slack));

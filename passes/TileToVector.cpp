@@ -103,7 +103,7 @@ private:
   Value convert(Value v, Type element);
 
   LogicalResult lower(Operation *op);
-  void lowerFor(scf::ForOp op);
+  LogicalResult lowerFor(scf::ForOp op);
   void lowerElementwise(Operation *op);
   void lowerLoad(tile::LoadOp op);
   void lowerStore(tile::StoreOp op);
@@ -551,7 +551,7 @@ void Lowering::lowerReduce(tile::ReduceOp op) {
 
 /// Loop-carried tiles live in buffers of their own, written at the end of each
 /// turn when nothing of the turn still reads them.
-void Lowering::lowerFor(scf::ForOp op) {
+LogicalResult Lowering::lowerFor(scf::ForOp op) {
   SmallVector<Value> carriers;
   for (auto [init, arg, result] :
        llvm::zip(op.getInitArgs(), op.getRegionIterArgs(), op.getResults())) {
@@ -574,7 +574,8 @@ void Lowering::lowerFor(scf::ForOp op) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(replacement.getBody());
   for (Operation &inner : op.getBody()->without_terminator())
-    (void)lower(&inner);
+    if (failed(lower(&inner)))
+      return failure();
   SmallVector<Value> sources;
   for (Value v : op.getBody()->getTerminator()->getOperands()) {
     Value source = materialize(v);
@@ -589,6 +590,7 @@ void Lowering::lowerFor(scf::ForOp op) {
   }
   for (auto [source, carrier] : llvm::zip(sources, carriers))
     copy(source, carrier);
+  return success();
 }
 
 LogicalResult Lowering::lower(Operation *op) {
@@ -621,7 +623,7 @@ LogicalResult Lowering::lower(Operation *op) {
                                 materialize(o.getSource())};
         return success();
       })
-      .Case<scf::ForOp>([&](auto o) { return lowerFor(o), success(); })
+      .Case<scf::ForOp>([&](auto o) { return lowerFor(o); })
       .Case<scf::ForallOp>([&](auto o) { return lowerForall(o); })
       .Default([&](Operation *o) -> LogicalResult {
         if (llvm::any_of(o->getResults(), isTile)) {
@@ -657,8 +659,8 @@ LogicalResult Lowering::lowerForall(scf::ForallOp op) {
       rest = arith::DivUIOp::create(b, loc, rest, extent);
     }
     for (Operation &inner : op.getBody()->without_terminator())
-      if (failed(lower(&inner)))
-        result = failure();
+      if (failed(result = lower(&inner)))
+        return;
   });
   return result;
 }

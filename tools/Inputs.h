@@ -17,7 +17,8 @@ struct Inputs {
   std::vector<uint8_t> keyMask; ///< one byte a key; empty without a mask
 };
 
-/// `random:SEED`, `video:SEED`, `FILE.safetensors` or `q.npy,k.npy,v.npy`.
+/// `random:SEED`, `spike:SEED`, `video:SEED`, `FILE.safetensors` or
+/// `q.npy,k.npy,v.npy`.
 llvm::Expected<Inputs> makeInputs(const Problem &problem,
                                   const std::string &spec);
 
@@ -32,6 +33,9 @@ llvm::Expected<std::vector<uint8_t>> readOutput(const Problem &problem,
 
 // Exposed for tests.
 Inputs randomInputs(const Problem &problem, uint64_t seed);
+/// Random, but for one key of a late frame in every head, with which all
+/// queries score far above what came before: running maxima have to be raised.
+Inputs spikeInputs(const Problem &problem, uint64_t seed);
 Inputs videoInputs(const Problem &problem, uint64_t seed);
 
 } // namespace monarch

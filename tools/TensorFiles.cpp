@@ -180,16 +180,19 @@ static std::vector<int64_t> outShape(const Problem &p) {
 llvm::Expected<Inputs> monarch::makeInputs(const Problem &p,
                                            const std::string &spec) {
   llvm::StringRef text = spec;
-  for (bool video : {false, true}) {
+  using Make = Inputs (*)(const Problem &, uint64_t);
+  for (auto [kind, make] :
+       {std::pair<const char *, Make>{"random:", randomInputs},
+        {"spike:", spikeInputs},
+        {"video:", videoInputs}}) {
     llvm::StringRef rest = text;
-    if (!rest.consume_front(video ? "video:" : "random:"))
+    if (!rest.consume_front(kind))
       continue;
     uint64_t seed;
     if (rest.getAsInteger(10, seed))
-      return makeError("--input: expected a seed after '" +
-                       llvm::Twine(video ? "video:" : "random:") + "', got '" +
-                       rest + "'");
-    return video ? videoInputs(p, seed) : randomInputs(p, seed);
+      return makeError("--input: expected a seed after '" + llvm::Twine(kind) +
+                       "', got '" + rest + "'");
+    return make(p, seed);
   }
   const Geometry &g = p.geometry;
   std::vector<int64_t> shapes[3] = {
@@ -209,7 +212,7 @@ llvm::Expected<Inputs> monarch::makeInputs(const Problem &p,
       (files.size() != 3 || !llvm::all_of(files, [](llvm::StringRef file) {
          return file.ends_with(".npy");
        })))
-    return makeError("--input: expected random:SEED, video:SEED, "
+    return makeError("--input: expected random:SEED, spike:SEED, video:SEED, "
                      "FILE.safetensors or q.npy,k.npy,v.npy, got '" +
                      text + "'");
   if (!safetensors && p.keyMask)

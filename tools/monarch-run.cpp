@@ -54,11 +54,11 @@ static cl::opt<std::string>
              cl::desc("GPU target to compile for or to take from the bundle "
                       "(default: the device's own)"),
              cl::cat(category));
-static cl::opt<std::string>
-    inputFlag("input",
-              cl::desc("random:SEED, video:SEED, FILE.safetensors or "
-                       "q.npy,k.npy,v.npy"),
-              cl::init("random:0"), cl::cat(category));
+static cl::opt<std::string> inputFlag(
+    "input",
+    cl::desc("random:SEED, spike:SEED, video:SEED, FILE.safetensors or "
+             "q.npy,k.npy,v.npy"),
+    cl::init("random:0"), cl::cat(category));
 static cl::opt<std::string>
     outputFlag("output", cl::desc("write the result: .safetensors or .npy"),
                cl::cat(category));

@@ -34,9 +34,12 @@ func.func @exchange(%q: memref<1x1x1x64x1x64xbf16>, %o: memref<1x1x1x64x1x64xbf1
   %one = arith.constant dense<1.0> : tensor<64xf32, #rows>
   scf.forall (%i, %member) in (%n, 4) {
     // Of a full barrier one thread arrives, of an empty one every member, of a
-    // third every warp that reads.
+    // third every warp that reads; of two stages.
     // CHECK: nvvm.mbarrier.init %{{.*}}, %c1_i32
     // CHECK-COUNT-2: nvvm.mbarrier.init %{{.*}}, %c4_i32
+    // CHECK: nvvm.mbarrier.init %{{.*}}, %c1_i32
+    // CHECK-COUNT-2: nvvm.mbarrier.init %{{.*}}, %c4_i32
+    // CHECK-NOT: nvvm.mbarrier.init
     %x = monarch_tile.alloc_exchange : <4, 2, [tensor<64x64xbf16>, tensor<64xf32>]>
     // CHECK: nvvm.cluster.arrive
     // CHECK: nvvm.cluster.wait
@@ -45,7 +48,10 @@ func.func @exchange(%q: memref<1x1x1x64x1x64xbf16>, %o: memref<1x1x1x64x1x64xbf1
         // CHECK: nvvm.mbarrier.try_wait.parity
         monarch_tile.reserve %x[%t] : <4, 2, [tensor<64x64xbf16>, tensor<64xf32>]>
         // A thread's 16 bytes of a row go to the member that owns the row, and
-        // count on its barrier; two rows of two runs of 32 columns.
+        // count on its barrier; two rows of two runs of 32 columns. Its place is
+        // one number to LLVM.
+        // CHECK: arith.remui
+        // CHECK: llvm.inline_asm "mov.b32 $0, $1;", "=r,r"
         // CHECK: mapa.shared::cluster.u32
         // CHECK-COUNT-4: st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32
         // CHECK-NOT: bytes.v4.b32

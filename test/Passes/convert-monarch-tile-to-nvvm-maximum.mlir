@@ -25,17 +25,26 @@ func.func @raise(%x: memref<?x16xf32>, %n: index)
     // CHECK: arith.cmpf ogt, %[[X]], %[[BOUND]]
     // CHECK: arith.cmpf ogt, %[[Y]],
     // CHECK: %[[ANY:.+]] = nvvm.vote.sync any
-    // CHECK: scf.if %[[ANY]] -> (f32, f32, f32, f32, f32, f32) {
-    // Only there do the four threads of a row meet.
-    // CHECK-COUNT-4: nvvm.shfl.sync bfly
-    // CHECK: ex2.approx
-    // CHECK-COUNT-4: arith.mulf
+    // CHECK: scf.if %[[ANY]] -> (f32, f32, f32, f32, f32, f32, f32, f32, f32, f32, f32, f32, f32, f32) {
+    // Only there do the four threads of a row meet. Registers 0 and 1 of four are
+    // the first row's, 2 and 3 the second's.
+    // CHECK-COUNT-2: nvvm.shfl.sync bfly
+    // CHECK: %[[F0:.+]] = llvm.inline_asm "ex2.approx
+    // CHECK-COUNT-2: nvvm.shfl.sync bfly
+    // CHECK: %[[F1:.+]] = llvm.inline_asm "ex2.approx
+    // CHECK-COUNT-2: arith.mulf %{{.+}}, %[[F0]]
+    // CHECK-COUNT-2: arith.mulf %{{.+}}, %[[F1]]
+    // CHECK-COUNT-2: arith.mulf %{{.+}}, %[[F0]]
+    // CHECK-COUNT-2: arith.mulf %{{.+}}, %[[F1]]
+    // CHECK-COUNT-2: arith.mulf %{{.+}}, %[[F0]]
+    // CHECK-COUNT-2: arith.mulf %{{.+}}, %[[F1]]
     // CHECK: } else {
     // CHECK-NEXT: scf.yield
     // CHECK: llvm.store
     %m = monarch_tile.load %x[%i] {in_bounds = array<i1: true, true>, map = #row} : memref<?x16xf32> -> tensor<16xf32, #rows>
     %s = arith.constant dense<1.0> : tensor<16x8xf32, #acc>
-    %r, %o = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s : tensor<16xf32, #rows>, tensor<16x8xf32, #acc>, tensor<16x8xf32, #acc>
+    %p = arith.constant dense<1.0> : tensor<16x16xf32, #acc>
+    %r, %o:2 = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s, %p : tensor<16xf32, #rows>, tensor<16x8xf32, #acc>, tensor<16x8xf32, #acc>, tensor<16x16xf32, #acc>
     monarch_tile.store %r, %x[%i] {in_bounds = array<i1: true, true>, map = #row} : tensor<16xf32, #rows>, memref<?x16xf32>
     // Columns 8 apart are one thread's: two sums, and theirs, before the four of
     // a row meet.
@@ -43,10 +52,37 @@ func.func @raise(%x: memref<?x16xf32>, %n: index)
     // CHECK-COUNT-3: arith.addf
     // CHECK-NEXT: arith.constant
     // CHECK: nvvm.shfl.sync bfly
-    %p = arith.constant dense<1.0> : tensor<16x16xf32, #acc>
     %z = monarch_tile.fold %p : tensor<16x16xf32, #acc> -> tensor<16x8xf32, #acc>
     %t = monarch_tile.reduce "sum" %z axis 1 : tensor<16x8xf32, #acc> -> tensor<16xf32, #rows>
     monarch_tile.store %t, %x[%i] {in_bounds = array<i1: true, true>, map = #row} : tensor<16xf32, #rows>, memref<?x16xf32>
+  }
+  return
+}
+
+// -----
+
+#rows = #monarch_tile.layout<rows, warps = 1>
+#acc = #monarch_tile.layout<acc, warps = 1>
+func.func @rows(%x: memref<?x8xf32>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 1, chunk = 32, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    %m = arith.constant dense<1.0> : tensor<8xf32, #rows>
+    %s = arith.constant dense<1.0> : tensor<8x8xf32, #acc>
+    // expected-error @below {{expected multiples of 16 rows for each of 1 warps, got 'tensor<8xf32}}
+    %r, %o = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s : tensor<8xf32, #rows>, tensor<8x8xf32, #acc>, tensor<8x8xf32, #acc>
+  }
+  return
+}
+
+// -----
+
+func.func @layouts(%x: memref<?x8xf32>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 8, warps = 1, stages = 1, chunk = 32, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    %m = arith.constant dense<1.0> : tensor<16xf32, #monarch_tile.layout<columns, warps = 1>>
+    %s = arith.constant dense<1.0> : tensor<16x8xf32, #monarch_tile.layout<acc, warps = 1>>
+    // expected-error @below {{expected a maximum in layout rows and tiles in layout acc}}
+    %r, %o = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s : tensor<16xf32, #monarch_tile.layout<columns, warps = 1>>, tensor<16x8xf32, #monarch_tile.layout<acc, warps = 1>>, tensor<16x8xf32, #monarch_tile.layout<acc, warps = 1>>
   }
   return
 }

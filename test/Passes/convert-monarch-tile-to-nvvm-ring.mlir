@@ -103,6 +103,9 @@ func.func @counts(%bias: memref<?x1x64x1xf32>, %counts: memref<4xi32, strided<[3
       // CHECK: nvvm.setmaxregister increase 112
       monarch_tile.role beside "consumer" warps 4 from 0 registers 112 teams 4 {
       ^bb0(%team: index):
+        // A team's number does not wait in what is made of it.
+        // CHECK: scf.for
+        // CHECK: llvm.inline_asm has_side_effects "mov.b32 $0, $1;", "=r,r"
         scf.for %t = %c0 to %n step %c1 {
           %b = monarch_tile.acquire %ring[%team] : <4, tensor<32xf32, #shared>> -> tensor<32xf32, #shared>
           // What has come needs no release: the team's first thread counts.

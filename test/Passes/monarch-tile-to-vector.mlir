@@ -59,3 +59,20 @@ func.func @mapped() attributes {monarch.schedule = #monarch.schedule<kind = "hos
   monarch_tile.commit
   return
 }
+
+// -----
+
+// A failure ends what comes after it, which would use what is not there.
+func.func @inside(%x: memref<?x8xf32>, %n: index) attributes {monarch.schedule = #monarch.schedule<kind = "host", rows = 8, columns = 8, warps = 1, stages = 1, chunk = 32, element = f32>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.forall (%i) in (%n) {
+    scf.for %j = %c0 to %n step %c1 {
+      %p = monarch_tile.load %x[%i] {in_bounds = array<i1: true>, map = affine_map<(d0, d1) -> (d0 + d1)>} : memref<?x8xf32> -> tensor<8x8xf32>
+      // expected-error @below {{is not an op of the tiled level}}
+      %z = monarch_tile.fold %p : tensor<8x8xf32> -> tensor<8x8xf32>
+      monarch_tile.store %z, %x[%i] {in_bounds = array<i1: true>, map = affine_map<(d0, d1) -> (d0 + d1)>} : tensor<8x8xf32>, memref<?x8xf32>
+    }
+  }
+  return
+}

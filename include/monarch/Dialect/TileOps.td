@@ -285,8 +285,8 @@ def Tile_RaiseMaximumOp : Tile_Op<"raise_maximum",
   let results = (outs AnyRankedTensor:$raised,
       Variadic<AnyRankedTensor>:$rescaled);
   let assemblyFormat = [{
-    $maximum `,` $scores `slack` $slack `rescaling` $tiles attr-dict `:`
-    type($maximum) `,` type($scores) `,` type($tiles)
+    $maximum `,` $scores `slack` $slack (`rescaling` $tiles^)? attr-dict `:`
+    type($maximum) `,` type($scores) (`,` type($tiles)^)?
   }];
   let hasVerifier = 1;
 }

@@ -381,7 +381,7 @@ func.func @f(%v: tensor<16xbf16>) {
 // -----
 
 func.func @f(%m: tensor<32xf32>, %s: tensor<64x16xf32>) {
-  // expected-error @below {{expected f32 scores and a maximum for every row, got 'tensor<64x16xf32>' and 'tensor<32xf32>'}}
+  // expected-error @below {{expected f32 scores and tiles of 32 rows and a multiple of 8 columns, got 'tensor<64x16xf32>'}}
   %n, %r = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s : tensor<32xf32>, tensor<64x16xf32>, tensor<64x16xf32>
   return
 }
@@ -389,7 +389,7 @@ func.func @f(%m: tensor<32xf32>, %s: tensor<64x16xf32>) {
 // -----
 
 func.func @f(%m: tensor<64xf32>, %s: tensor<64x16xf32>, %o: tensor<64x128xbf16>) {
-  // expected-error @below {{expected f32 tiles of 64 rows to rescale, got 'tensor<64x128xbf16>'}}
+  // expected-error @below {{expected f32 scores and tiles of 64 rows and a multiple of 8 columns, got 'tensor<64x128xbf16>'}}
   %n, %r = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %o : tensor<64xf32>, tensor<64x16xf32>, tensor<64x128xbf16>
   return
 }
@@ -407,5 +407,29 @@ func.func @f(%m: tensor<64xf32>, %s: tensor<64x16xf32>) {
 func.func @f(%p: tensor<64x20xf32>) {
   // expected-error @below {{expected an f32 tile of a multiple of 8 columns and 8 columns of as many rows as the result, got 'tensor<64x20xf32>' and 'tensor<64x8xf32>'}}
   %z = monarch_tile.fold %p : tensor<64x20xf32> -> tensor<64x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: tensor<16xf32>, %s: tensor<16x12xf32>) {
+  // expected-error @below {{expected f32 scores and tiles of 16 rows and a multiple of 8 columns, got 'tensor<16x12xf32>'}}
+  %n, %r = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s : tensor<16xf32>, tensor<16x12xf32>, tensor<16x12xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: tensor<16xbf16>, %s: tensor<16x8xf32>) {
+  // expected-error @below {{expected an f32 maximum for every row, got 'tensor<16xbf16>'}}
+  %n = monarch_tile.raise_maximum %m, %s slack 8.0 : tensor<16xbf16>, tensor<16x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%p: tensor<16x0xf32>) {
+  // expected-error @below {{expected an f32 tile of a multiple of 8 columns}}
+  %z = monarch_tile.fold %p : tensor<16x0xf32> -> tensor<16x8xf32>
   return
 }

@@ -181,7 +181,9 @@ func.func @teams(%v: tensor<16xf32>, %n: index) {
 
 // CHECK-LABEL: func.func @raise_maximum
 func.func @raise_maximum(%m: tensor<64xf32>, %s: tensor<64x16xf32>, %o: tensor<64x128xf32>) {
+  // CHECK: monarch_tile.raise_maximum %{{.*}}, %{{.*}} slack 8.000000e+00 : tensor<64xf32>, tensor<64x16xf32>{{$}}
   // CHECK: %{{.*}}, %{{.*}}:2 = monarch_tile.raise_maximum %{{.*}}, %{{.*}} slack 8.000000e+00 rescaling %{{.*}}, %{{.*}} : tensor<64xf32>, tensor<64x16xf32>, tensor<64x16xf32>, tensor<64x128xf32>
+  %x = monarch_tile.raise_maximum %m, %s slack 8.0 : tensor<64xf32>, tensor<64x16xf32>
   %n, %r:2 = monarch_tile.raise_maximum %m, %s slack 8.0 rescaling %s, %o : tensor<64xf32>, tensor<64x16xf32>, tensor<64x16xf32>, tensor<64x128xf32>
   return
 }
