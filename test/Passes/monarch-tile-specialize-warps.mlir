@@ -335,3 +335,26 @@ module attributes {monarch.plan = {launches = [{kernel = "factors", arguments = 
     return
   }
 }
+
+// -----
+
+#key = affine_map<(d0, d1, d2) -> (0, d0, d1, d2, 0)>
+#swizzled = #monarch_tile.layout<swizzled, warps = 12>
+#lhs = #monarch_tile.layout<lhs, warps = 12>
+#acc = #monarch_tile.layout<acc, warps = 12>
+// A writer of a ring loads query rows in a branch, a turn ahead.
+func.func @ahead(%k: memref<1x3x4x52x1x128xbf16>, %p: tensor<192x56xbf16, #lhs>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 192, columns = 56, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 85, slots = 320>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.forall (%i) in (132) {
+    monarch_tile.role "consumer" warps 12 from 0 registers 0 {
+      // expected-error @below {{expected a loop that carries the rows which a branch loads}}
+      scf.for %c = %c0 to %n step %c1 {
+        %t = monarch_tile.load %k[%c, %i] {in_bounds = array<i1: true, true, true, true, true>, map = #key} : memref<1x3x4x52x1x128xbf16> -> tensor<56x128xbf16, #swizzled>
+        %o = monarch_tile.dot %p, %t : tensor<192x56xbf16, #lhs>, tensor<56x128xbf16, #swizzled> -> tensor<192x64xf32, #acc>
+      }
+    }
+  }
+  return
+}
