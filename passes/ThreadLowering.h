@@ -232,7 +232,7 @@ private:
   Value pack(Value low, Value high, Type element);
   Value vectorOf(ArrayRef<Value> elements);
 
-  //--- registers ---//
+  //--- registers (ThreadRegisters.cpp) ---//
   /// Register i of a tile, formed when first asked for: values are made row by
   /// row where they are used, which keeps few of them live.
   Value at(Value tile, size_t i);
