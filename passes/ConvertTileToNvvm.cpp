@@ -31,9 +31,7 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
     if (scheduleOf(from).getRing()) {
       auto here = [&](Value v, bool sideEffects) -> Value {
         return arith::IndexCastOp::create(b, loc, b.getIndexType(),
-                                          assembly("mov.b32 $0, $1;", "=r,r",
-                                                   b.getI32Type(), {toI32(v)},
-                                                   sideEffects));
+                                          opaque(v, sideEffects));
       };
       mapping.map(op.getInductionVar(), here(loop.getInductionVar(), false));
       auto role = dyn_cast<tile::RoleOp>(op->getParentOp());
@@ -58,10 +56,8 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp op) {
 
 /// The thread's numbers from a register that the optimiser knows nothing of.
 void ThreadLowering::readThreadAnew() {
-  Value opaque =
-      assembly("mov.b32 $0, $1;", "=r,r", b.getI32Type(), {toI32(thread)},
-               /*sideEffects=*/true);
-  setThread(arith::IndexCastOp::create(b, loc, b.getIndexType(), opaque));
+  setThread(arith::IndexCastOp::create(b, loc, b.getIndexType(),
+                                       opaque(thread, /*sideEffects=*/true)));
 }
 
 void ThreadLowering::setThread(Value number) {

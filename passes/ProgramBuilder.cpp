@@ -7,6 +7,9 @@
 using namespace mlir;
 using namespace monarch;
 
+/// Powers of 2^8 at most: a maximum is raised where scores outgrow it by more.
+static constexpr double maximumSlack = 8;
+
 //===----------------------------------------------------------------------===//
 // Addresses
 //===----------------------------------------------------------------------===//
@@ -188,9 +191,6 @@ Value ProgramBuilder::advance(State &s, Value x) {
   s.max = max;
   return p;
 }
-
-/// Powers of 2^8 at most: a maximum is raised where scores outgrow it by more.
-static constexpr double maximumSlack = 8;
 
 Value ProgramBuilder::advanceByColumn(State &s, Value x) {
   SmallVector<Value> tiles = {s.sum};

@@ -85,9 +85,7 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
   int64_t number = op.getPart();
   // A statement of its own: the optimiser would make a multiple of the turn and
   // one of its quotient of it, and add both to every address.
-  Value stage =
-      assembly("mov.b32 $0, $1;", "=r,r", b.getI32Type(),
-               {toI32(arith::RemUIOp::create(b, loc, turn, index(stages)))});
+  Value stage = opaque(arith::RemUIOp::create(b, loc, turn, index(stages)));
   Value stageOffset = mul(stage, i32(x.bytes[number]));
   // What this member sends lies behind what those before it send.
   Value block = add(x.inbox[number], mul(member, i32(own * bytes)));

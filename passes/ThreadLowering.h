@@ -151,6 +151,15 @@ private:
                LLVM::AsmDialectAttr(), ArrayAttr())
         ->getResult(0);
   }
+  /// `v` as a number that the optimiser knows nothing of. With side effects it
+  /// is made here, and not where it would wait in a register.
+  Value opaque(Value v, bool sideEffects = false) {
+    return assembly("mov.b32 $0, $1;", "=r,r", b.getI32Type(), {toI32(v)},
+                    sideEffects);
+  }
+  Value exp2(Value x) {
+    return assembly("ex2.approx.ftz.f32 $0, $1;", "=f,f", b.getF32Type(), {x});
+  }
 
   //--- shapes ---//
   static RankedTensorType tileOf(Value v) {
@@ -159,6 +168,11 @@ private:
   StringRef kindOf(Value v) { return tile::layoutOf(v.getType()).getKind(); }
   int64_t rowTiles(RankedTensorType t) const {
     return t.getDimSize(0) / warps / 16;
+  }
+  /// Which of this thread's rows register i of a tile in layout acc is of:
+  /// i = (m * nTiles + n) * 4 + e is column 2n + e%2 of row 2m + e/2.
+  static size_t rowOfRegister(RankedTensorType t, size_t i) {
+    return i / (t.getDimSize(1) / 2) * 2 + i % 4 / 2;
   }
   /// Row g of this thread's warp, as index; its others are 16m + 8h after it.
   Value firstRow(RankedTensorType t) {
@@ -239,6 +253,7 @@ private:
   /// All registers of a tile.
   Registers all(Value tile);
   Value reduceRow(tile::ReduceOp op, size_t row);
+  /// What the four threads of a row have, combined.
   Value overRow(Value v, llvm::function_ref<Value(Value, Value)> combine);
   Value elementwise(Operation *op, size_t i);
   /// Forms what `region` uses from outside, so that it dominates later uses.

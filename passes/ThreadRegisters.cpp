@@ -40,7 +40,6 @@ Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
   return overRow(combine(running[0], running[1]), combine);
 }
 
-/// What the four threads of a row have, combined.
 Value ThreadLowering::overRow(Value v,
                               llvm::function_ref<Value(Value, Value)> combine) {
   for (int64_t distance : {1, 2})
@@ -61,9 +60,8 @@ LogicalResult ThreadLowering::lowerRaiseMaximum(tile::RaiseMaximumOp op) {
   if (tileOf(op.getMaximum()).getDimSize(0) % (16 * warps))
     return op.emitOpError("expected multiples of 16 rows for each of ")
            << warps << " warps, got " << op.getMaximum().getType();
-  // Register i of a tile holds row 2m + e/2 of i = (m * nTiles + n) * 4 + e.
   auto rowOf = [](Value tile, size_t i) {
-    return i / (tileOf(tile).getDimSize(1) / 2) * 2 + i % 4 / 2;
+    return rowOfRegister(tileOf(tile), i);
   };
   auto larger = [&](Value x, Value y) -> Value {
     return arith::MaximumFOp::create(b, loc, x, y);
@@ -102,8 +100,7 @@ LogicalResult ThreadLowering::lowerRaiseMaximum(tile::RaiseMaximumOp op) {
       raised.push_back(
           arith::SelectOp::create(b, loc, exceeds(most, bound), most, old));
       factors.push_back(
-          assembly("ex2.approx.ftz.f32 $0, $1;", "=f,f", b.getF32Type(),
-                   {arith::SubFOp::create(b, loc, old, raised.back())}));
+          exp2(arith::SubFOp::create(b, loc, old, raised.back())));
     }
     for (Value tile : op.getTiles())
       for (auto [i, v] : llvm::enumerate(all(tile)))
@@ -130,7 +127,7 @@ Value ThreadLowering::elementwise(Operation *op, size_t i) {
                            ? at(v, i)
                            : mapping.lookupOrDefault(v));
   if (isa<math::Exp2Op>(op))
-    return assembly("ex2.approx.ftz.f32 $0, $1;", "=f,f", f32, operands);
+    return exp2(operands[0]);
   if (isa<math::Log2Op>(op))
     return assembly("lg2.approx.ftz.f32 $0, $1;", "=f,f", f32, operands);
   if (isa<math::FmaOp>(op))
@@ -152,12 +149,9 @@ Value ThreadLowering::at(Value tile, size_t i) {
   Operation *op = tile.getDefiningOp();
   Value v;
   if (auto broadcast = dyn_cast<tile::BroadcastOp>(op)) {
-    // Register i = (m * nTiles + n) * 4 + e holds row 2m + e/2, column 2n +
-    // e%2.
-    int64_t nTiles = tileOf(tile).getDimSize(1) / 8;
-    size_t e = i % 4, n = i / 4 % nTiles, m = i / 4 / nTiles;
+    size_t column = i / 4 % (tileOf(tile).getDimSize(1) / 8) * 2 + i % 2;
     v = at(broadcast.getSource(),
-           broadcast.getAxis() == 1 ? m * 2 + e / 2 : n * 2 + e % 2);
+           broadcast.getAxis() == 1 ? rowOfRegister(tileOf(tile), i) : column);
   } else if (auto reduce = dyn_cast<tile::ReduceOp>(op)) {
     v = reduceRow(reduce, i);
   } else if (auto fold = dyn_cast<tile::FoldOp>(op)) {

@@ -9,8 +9,9 @@ using namespace mlir;
 using namespace monarch;
 
 VectorLowering::Row VectorLowering::addressOf(Value memory, ValueRange operands,
-                                  Value limit, AffineMap map,
-                                  ArrayRef<bool> inBounds, Value row) {
+                                              Value limit, AffineMap map,
+                                              ArrayRef<bool> inBounds,
+                                              Value row) {
   SmallVector<Value> inputs;
   for (Value v : operands)
     inputs.push_back(mapping.lookupOrDefault(v));
@@ -37,7 +38,7 @@ VectorLowering::Row VectorLowering::addressOf(Value memory, ValueRange operands,
 }
 
 void VectorLowering::ifValid(const Row &row, llvm::function_ref<void()> then,
-                       llvm::function_ref<void()> otherwise) {
+                             llvm::function_ref<void()> otherwise) {
   if (!row.valid)
     return then();
   auto op = scf::IfOp::create(b, loc, row.valid, static_cast<bool>(otherwise));
@@ -70,7 +71,8 @@ void VectorLowering::lowerLoad(tile::LoadOp op) {
   Type e = type.getElementType();
   Value buffer = bufferFor(op.getResult());
   bool flat = type.getRank() == 1;
-  int64_t columns = flat ? 1 : columnsOf(type), whole = columns / vectorLanes * vectorLanes;
+  int64_t columns = flat ? 1 : columnsOf(type),
+          whole = columns / vectorLanes * vectorLanes;
   loop(flat ? columnsOf(type) : rowsOf(type), 1, [&](Value row) {
     Row at = addressOf(memory, op.getIndices(), op.getLimit(), op.getMap(),
                        op.getInBounds(), row);
@@ -124,7 +126,8 @@ void VectorLowering::lowerStore(tile::StoreOp op) {
   Type to = cast<MemRefType>(memory.getType()).getElementType();
   Value buffer = materialize(op.getValue());
   bool flat = type.getRank() == 1;
-  int64_t columns = flat ? 1 : columnsOf(type), whole = columns / vectorLanes * vectorLanes;
+  int64_t columns = flat ? 1 : columnsOf(type),
+          whole = columns / vectorLanes * vectorLanes;
   Value offset = index(op.getColumnOffset());
   loop(flat ? columnsOf(type) : rowsOf(type), 1, [&](Value row) {
     Row at = addressOf(memory, op.getIndices(), op.getLimit(), op.getMap(),

@@ -40,7 +40,8 @@ void VectorLowering::lowerDot(tile::DotOp op) {
       for (int64_t i = 0; i < blockRows; ++i)
         rowAt.push_back(arith::AddIOp::create(b, loc, m, index(i)));
       for (int64_t j = 0; j < vectors; ++j)
-        columnAt.push_back(arith::AddIOp::create(b, loc, n, index(j * vectorLanes)));
+        columnAt.push_back(
+            arith::AddIOp::create(b, loc, n, index(j * vectorLanes)));
       for (Value row : rowAt)
         for (Value column : columnAt)
           inits.push_back(

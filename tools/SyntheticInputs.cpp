@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -54,46 +55,60 @@ static std::vector<uint8_t> randomMask(const Problem &p,
   return mask;
 }
 
-Inputs monarch::randomInputs(const Problem &p, uint64_t seed) {
-  std::mt19937_64 random(seed);
+using Edit = std::function<void(std::vector<float> &)>;
+
+/// Tensors of normal numbers, each edited before it is rounded. Keys come last,
+/// so that what their edit draws leaves the values as they are.
+static Inputs normalInputs(const Problem &p, std::mt19937_64 &random,
+                           const Edit &query, const Edit &key,
+                           const Edit &value) {
+  auto tensor = [&](std::vector<float> v, const Edit &edit) {
+    if (edit)
+      edit(v);
+    return fromFloats(v, p.dtype);
+  };
   Inputs in;
-  in.query = fromFloats(gaussian(p.queryElements(), random), p.dtype);
-  in.key = fromFloats(gaussian(p.keyElements(), random), p.dtype);
-  in.value = fromFloats(gaussian(p.valueElements(), random), p.dtype);
+  in.query = tensor(gaussian(p.queryElements(), random), query);
+  std::vector<float> keys = gaussian(p.keyElements(), random);
+  in.value = tensor(gaussian(p.valueElements(), random), value);
+  in.key = tensor(std::move(keys), key);
   in.keyMask = randomMask(p, random);
   return in;
+}
+
+Inputs monarch::randomInputs(const Problem &p, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  return normalInputs(p, random, {}, {}, {});
 }
 
 Inputs monarch::spikeInputs(const Problem &p, uint64_t seed) {
   const Geometry &g = p.geometry;
   std::mt19937_64 random(seed);
-  std::vector<float> query = gaussian(p.queryElements(), random);
-  std::vector<float> key = gaussian(p.keyElements(), random);
-  std::vector<float> value = gaussian(p.valueElements(), random);
   // A row of b2 random keys counts 2^6 or so in the L step, 10.7 = ln 2^15.5:
   // the row with the spike outgrows what came before by about 2^9, in some
   // block rows by more and in some by less than 2^8, and leaves the others a
   // share.
   constexpr float along = 4, spike = 10.7f;
   double scale = p.scale ? p.scale : 1 / std::sqrt(double(p.headDim));
-  for (size_t i = 0; i < query.size(); i += p.headDim)
-    query[i] = along;
+  auto query = [&](std::vector<float> &v) {
+    for (size_t i = 0; i < v.size(); i += p.headDim)
+      v[i] = along;
+  };
   int64_t perFrame = g.keyTokens() / g.keyFrames;
-  for (int64_t b = 0; b < p.batch; ++b)
-    for (int64_t head = 0; head < p.heads; ++head) {
-      int64_t frame = g.keyFrames / 2 + random() % ceilDiv(g.keyFrames, 2);
-      int64_t token = frame * perFrame + random() % perFrame;
-      key[((b * g.keyTokens() + token) * p.heads + head) * p.headDim] =
-          float(spike / (along * scale));
-    }
-  for (float &v : value) // or what the others leave would average out
-    v += 1;
-  Inputs in;
-  in.query = fromFloats(query, p.dtype);
-  in.key = fromFloats(key, p.dtype);
-  in.value = fromFloats(value, p.dtype);
-  in.keyMask = randomMask(p, random);
-  return in;
+  auto key = [&](std::vector<float> &v) {
+    for (int64_t b = 0; b < p.batch; ++b)
+      for (int64_t head = 0; head < p.heads; ++head) {
+        int64_t frame = g.keyFrames / 2 + random() % ceilDiv(g.keyFrames, 2);
+        int64_t token = frame * perFrame + random() % perFrame;
+        v[((b * g.keyTokens() + token) * p.heads + head) * p.headDim] =
+            float(spike / (along * scale));
+      }
+  };
+  auto value = [](std::vector<float> &v) {
+    for (float &x : v) // or what the others leave would average out
+      x += 1;
+  };
+  return normalInputs(p, random, query, key, value);
 }
 
 //===----------------------------------------------------------------------===//

@@ -3,6 +3,7 @@
 #include "DeviceRuns.h"
 #include "Inputs.h"
 #include "ProblemFlags.h"
+#include "Report.h"
 
 #include "monarch/Bundle/Bundle.h"
 #include "monarch/Codegen/BundleTarget.h"
@@ -22,7 +23,6 @@
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/JSON.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/SourceMgr.h"
@@ -133,17 +133,6 @@ private:
   std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
   bool shown = false;
   int lastTenth = 0;
-};
-
-/// What one run gave.
-struct Report {
-  std::string target, device;
-  std::vector<double> milliseconds; ///< sorted
-  std::vector<KernelTime> kernels;  ///< their times sorted
-  double compileMilliseconds = 0;
-  int64_t workspaceBytes = 0, slabsPerGroup = 0;
-  bool verified = false;
-  ErrorSummary error;
 };
 
 /// A random problem, and what it gave.
@@ -631,76 +620,10 @@ int main(int argc, char **argv) {
       return fail("--output: cannot write '" + outputFlag +
                   "': " + llvm::toString(std::move(e)));
 
-  auto medianOf = [](const std::vector<double> &sorted) {
-    return sorted[sorted.size() / 2];
-  };
-  const std::vector<double> &ms = report.milliseconds;
-  double median = ms.empty() ? 0 : medianOf(ms);
-  WorkCount work = countWork(problem.geometry, problem.headDim,
-                             problem.valueDim, problem.iterations);
-  double flops = 2 * work.total() * problem.heads * problem.batch;
   bool verify = verifyFlag.getNumOccurrences();
-  if (json) {
-    llvm::json::Object o{{"problem", describe(problem)}};
-    if (!report.target.empty()) {
-      o["target"] = report.target;
-      o["compile_ms"] = report.compileMilliseconds;
-    }
-    if (!ms.empty()) {
-      o["median_ms"] = median;
-      o["min_ms"] = ms.front();
-      o["max_ms"] = ms.back();
-      o["runs"] = int64_t(ms.size());
-      o["tflops"] = flops / median / 1e9;
-    }
-    if (!report.device.empty())
-      o["device"] = report.device;
-    if (!report.kernels.empty()) {
-      llvm::json::Array kernels;
-      for (const KernelTime &k : report.kernels)
-        kernels.push_back(
-            llvm::json::Object{{"name", k.name},
-                               {"launches", k.launches},
-                               {"median_ms", medianOf(k.milliseconds)}});
-      o["kernels"] = std::move(kernels);
-    }
-    if (report.workspaceBytes) {
-      o["workspace_bytes"] = report.workspaceBytes;
-      o["slabs_per_group"] = report.slabsPerGroup;
-    }
-    if (verify) {
-      o["relative_error"] = report.error.relative;
-      o["max_abs_error"] = report.error.maxAbsolute;
-      o["compared"] = report.error.compared;
-      o["bound"] = errorBound(problem.dtype);
-      o["verified"] = report.verified;
-    }
-    llvm::outs() << llvm::json::Value(std::move(o)) << "\n";
-  } else {
-    llvm::outs() << describe(problem) << "\n";
-    if (report.compileMilliseconds > 0)
-      llvm::outs() << llvm::formatv("compiled for {0} in {1:f0} ms\n",
-                                    report.target, report.compileMilliseconds);
-    if (report.workspaceBytes)
-      llvm::outs() << llvm::formatv("workspace {0:f1} MiB, {1} slabs a group\n",
-                                    report.workspaceBytes / 1048576.0,
-                                    report.slabsPerGroup);
-    if (!ms.empty())
-      llvm::outs() << llvm::formatv(
-          "median of {0}: {1:f3} ms (least {2:f3}, most {3:f3}), {4:f2} "
-          "TFLOP/s\n",
-          ms.size(), median, ms.front(), ms.back(), flops / median / 1e9);
-    for (const KernelTime &k : report.kernels)
-      llvm::outs() << llvm::formatv("  {0}: {1:f3} ms in {2} launches\n",
-                                    k.name, medianOf(k.milliseconds),
-                                    k.launches);
-    if (verify)
-      llvm::outs() << llvm::formatv(
-          "error against the f64 oracle over {0} elements: {1:e2} relative, "
-          "{2:e2} largest absolute (bound {3:e0}): {4}\n",
-          report.error.compared, report.error.relative,
-          report.error.maxAbsolute, errorBound(problem.dtype),
-          report.verified ? "verified" : "WRONG");
-  }
+  if (json)
+    printJson(report, problem, verify);
+  else
+    printText(report, problem, verify);
   return verify && !report.verified;
 }
