@@ -14,16 +14,24 @@ static double medianOf(const std::vector<double> &sorted) {
   return sorted[sorted.size() / 2];
 }
 
-/// TFLOP/s of a problem in so many milliseconds.
-static double rateOf(const Problem &p, double milliseconds) {
-  WorkCount work = countWork(p.geometry, p.headDim, p.valueDim, p.iterations);
-  return 2 * work.total() * p.heads * p.batch / milliseconds / 1e9;
+/// TFLOP/s of a problem in so many milliseconds. Key tiles that are not valid
+/// at the call, or that causality hides, are no work.
+static double rateOf(const Problem &p, int64_t keyFrames, double milliseconds) {
+  Geometry g = p.geometry;
+  g.keyFrames = keyFrames;
+  WorkCount work = countWork(g, p.headDim, p.valueDim, p.iterations);
+  double visible = 0;
+  for (int64_t a = 0; a < g.queryTiles(); ++a)
+    visible += g.visibleKeyTiles(a, keyFrames, p.causalFrames, p.causalOffset);
+  visible /= double(g.queryTiles()) * g.keyTiles();
+  return 2 * work.total() * visible * p.heads * p.batch / milliseconds / 1e9;
 }
 
 void monarch::printJson(const Report &report, const Problem &problem,
                         bool verify) {
   const std::vector<double> &ms = report.milliseconds;
-  llvm::json::Object o{{"problem", describe(problem)}};
+  llvm::json::Object o{{"problem", describe(problem)},
+                       {"key_frames", report.keyFrames}};
   if (!report.target.empty()) {
     o["target"] = report.target;
     o["compile_ms"] = report.compileMilliseconds;
@@ -34,7 +42,7 @@ void monarch::printJson(const Report &report, const Problem &problem,
     o["min_ms"] = ms.front();
     o["max_ms"] = ms.back();
     o["runs"] = int64_t(ms.size());
-    o["tflops"] = rateOf(problem, median);
+    o["tflops"] = rateOf(problem, report.keyFrames, median);
   }
   if (!report.device.empty())
     o["device"] = report.device;
@@ -64,7 +72,10 @@ void monarch::printJson(const Report &report, const Problem &problem,
 void monarch::printText(const Report &report, const Problem &problem,
                         bool verify) {
   const std::vector<double> &ms = report.milliseconds;
-  llvm::outs() << describe(problem) << "\n";
+  llvm::outs() << describe(problem);
+  if (problem.dynamicKeyFrames)
+    llvm::outs() << ", " << report.keyFrames << " valid";
+  llvm::outs() << "\n";
   if (report.compileMilliseconds > 0)
     llvm::outs() << llvm::formatv("compiled for {0} in {1:f0} ms\n",
                                   report.target, report.compileMilliseconds);
@@ -77,7 +88,7 @@ void monarch::printText(const Report &report, const Problem &problem,
         "median of {0}: {1:f3} ms (least {2:f3}, most {3:f3}), {4:f2} "
         "TFLOP/s\n",
         ms.size(), medianOf(ms), ms.front(), ms.back(),
-        rateOf(problem, medianOf(ms)));
+        rateOf(problem, report.keyFrames, medianOf(ms)));
   for (const KernelTime &k : report.kernels)
     llvm::outs() << llvm::formatv("  {0}: {1:f3} ms in {2} launches\n", k.name,
                                   medianOf(k.milliseconds), k.launches);

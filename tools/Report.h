@@ -13,6 +13,7 @@ struct Report {
   std::string target, device;
   std::vector<double> milliseconds; ///< sorted
   std::vector<KernelTime> kernels;  ///< their times sorted
+  int64_t keyFrames = 0;            ///< valid at the call
   double compileMilliseconds = 0;
   int64_t workspaceBytes = 0, slabsPerGroup = 0;
   bool verified = false;

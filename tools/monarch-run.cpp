@@ -620,6 +620,7 @@ int main(int argc, char **argv) {
       return fail("--output: cannot write '" + outputFlag +
                   "': " + llvm::toString(std::move(e)));
 
+  report.keyFrames = keyFrames;
   bool verify = verifyFlag.getNumOccurrences();
   if (json)
     printJson(report, problem, verify);
