@@ -250,9 +250,16 @@ private:
   /// Register i of a tile, formed when first asked for: values are made row by
   /// row where they are used, which keeps few of them live.
   Value at(Value tile, size_t i);
+  Value keep(Value tile, size_t i, Value v) {
+    Registers &slots = registers[tile];
+    if (slots.size() <= i)
+      slots.resize(i + 1);
+    return slots[i] = v;
+  }
   /// All registers of a tile.
   Registers all(Value tile);
   Value reduceRow(tile::ReduceOp op, size_t row);
+  void endBlock();
   /// What the four threads of a row have, combined.
   Value overRow(Value v, llvm::function_ref<Value(Value, Value)> combine);
   Value elementwise(Operation *op, size_t i);

@@ -11,33 +11,72 @@ using namespace mlir;
 using namespace monarch;
 
 /// One row's value: two running values, so that few registers are live. A
-/// product that only feeds a sum is never formed, but added by fma.
+/// product that only feeds a sum is never formed, but added by fma. Of a wide
+/// row the sums of such a product and of its other factor are formed together,
+/// so that factors are dead once they are added, and rows one after the other.
 Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
-  RankedTensorType type = tileOf(op.getSource());
-  bool isMax = op.getKind() == "max";
-  arith::MulFOp product;
-  if (!isMax && op.getSource().hasOneUse())
-    product = op.getSource().getDefiningOp<arith::MulFOp>();
-  int64_t nTiles = type.getDimSize(1) / 8;
-  int64_t m = rowIndex / 2, h = rowIndex % 2;
+  struct Running {
+    tile::ReduceOp op;
+    arith::MulFOp product;
+    Value values[2];
+  };
+  auto productOf = [](tile::ReduceOp sum) {
+    return sum.getKind() == "sum" && sum.getSource().hasOneUse()
+               ? sum.getSource().getDefiningOp<arith::MulFOp>()
+               : arith::MulFOp();
+  };
+  int64_t columns = tileOf(op.getSource()).getDimSize(1);
+  bool isMax = op.getKind() == "max", wide = columns > 160 && !isMax;
+  SmallVector<Running> sums = {{op, productOf(op), {}}};
+  if (wide)
+    for (Operation *user : op.getSource().getUsers())
+      for (Operation *reader : user->getUsers())
+        if (auto sum = dyn_cast<tile::ReduceOp>(reader))
+          if (sum != op && sum->getBlock() == op->getBlock() &&
+              productOf(sum) == user)
+            sums.push_back({sum, productOf(sum), {}});
   auto combine = [&](Value x, Value y) -> Value {
     if (isMax)
       return arith::MaximumFOp::create(b, loc, x, y);
     return arith::AddFOp::create(b, loc, x, y);
   };
-  Value running[2];
+  int64_t nTiles = columns / 8, m = rowIndex / 2, h = rowIndex % 2;
   for (int64_t n = 0; n < nTiles; ++n)
     for (int64_t e = 0; e < 2; ++e) {
       size_t i = (m * nTiles + n) * 4 + h * 2 + e;
-      if (product && running[e]) {
-        Value x = at(product.getLhs(), i), y = at(product.getRhs(), i);
-        running[e] = LLVM::FMAOp::create(b, loc, x, y, running[e]);
-      } else {
-        Value x = at(op.getSource(), i);
-        running[e] = running[e] ? combine(running[e], x) : x;
+      for (Running &sum : sums) {
+        Value &running = sum.values[e];
+        if (sum.product && running) {
+          Value x = at(sum.product.getLhs(), i);
+          Value y = at(sum.product.getRhs(), i);
+          running = LLVM::FMAOp::create(b, loc, x, y, running);
+        } else {
+          Value x = at(sum.op.getSource(), i);
+          running = running ? combine(running, x) : x;
+        }
       }
     }
-  return overRow(combine(running[0], running[1]), combine);
+  Value result;
+  for (Running &sum : llvm::reverse(sums))
+    result = keep(sum.op.getResult(), rowIndex,
+                  overRow(combine(sum.values[0], sum.values[1]), combine));
+  if (wide && sums.size() > 1)
+    endBlock();
+  return result;
+}
+
+/// A trap that no program meets, as there are programs. ptxas schedules basic
+/// blocks one by one, and without an end to this one forms the next row's
+/// values as early as it can, in registers that it has not.
+void ThreadLowering::endBlock() {
+  LLVM::InlineAsmOp::create(
+      b, loc, TypeRange(), ValueRange(),
+      b.getStringAttr("{\n\t.reg .pred p;\n\t.reg .b32 n;\n\t"
+                      "mov.u32 n, %nctaid.x;\n\tsetp.eq.u32 p, n, 0;\n\t"
+                      "@p trap;\n\t}"),
+      b.getStringAttr(""), b.getUnitAttr(), UnitAttr(),
+      LLVM::TailCallKindAttr::get(b.getContext(), LLVM::TailCallKind::None),
+      LLVM::AsmDialectAttr(), ArrayAttr());
 }
 
 Value ThreadLowering::overRow(Value v,
@@ -170,10 +209,7 @@ Value ThreadLowering::at(Value tile, size_t i) {
   } else {
     v = elementwise(op, i);
   }
-  Registers &slots = registers[tile]; // the map may have grown
-  if (slots.size() <= i)
-    slots.resize(i + 1);
-  return slots[i] = v;
+  return keep(tile, i, v);
 }
 
 Registers ThreadLowering::all(Value tile) {
