@@ -398,6 +398,15 @@ LogicalResult RoleOp::verify() {
     return emitOpError() << "expected warps among the " << outer.getWarps()
                          << " of the role around it, got " << teams << " x "
                          << warps << " from " << first;
+  for (Operation *op = (*this)->getPrevNode(); op; op = op->getPrevNode())
+    if (auto role = dyn_cast<RoleOp>(op)) {
+      int64_t from = role.getFirst();
+      int64_t end = from + role.getTeams() * role.getWarps();
+      if (first < end && from < first + teams * warps)
+        return emitOpError() << "expected warps of its own, got " << first
+                             << ".." << first + teams * warps - 1
+                             << " beside a role of " << from << ".." << end - 1;
+    }
   int64_t lanes = getLanes();
   if (lanes < 1 || lanes > 32 ||
       (lanes > 1 && (getKind() != "producer" || warps != 1)))

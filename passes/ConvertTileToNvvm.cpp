@@ -198,10 +198,21 @@ void ThreadLowering::readProgramAnew(Operation *op) {
       remakeScalars(v, made);
 }
 
+/// A warp has one role: the next is asked for where this one is not taken, or
+/// what others need would wait in registers of those that take it.
 LogicalResult ThreadLowering::lowerBlock(Block *block) {
-  for (Operation &op : *block)
+  OpBuilder::InsertionGuard guard(b);
+  for (Operation &op : *block) {
     if (!op.hasTrait<OpTrait::IsTerminator>() && failed(lower(&op)))
       return failure();
+    if (isa<tile::RoleOp>(op) &&
+        isa_and_nonnull<tile::RoleOp>(op.getNextNode())) {
+      auto branch = cast<scf::IfOp>(*std::prev(b.getInsertionPoint()));
+      b.setInsertionPointToStart(&branch.getElseRegion().emplaceBlock());
+      auto end = scf::YieldOp::create(b, loc);
+      b.setInsertionPoint(end);
+    }
+  }
   return success();
 }
 

@@ -40,7 +40,7 @@ inline int64_t clustersAtOnce(int64_t multiprocessors, int64_t members) {
 }
 
 /// Waves of clusters of `members` for 64 pairs each. A turn of a key a member
-/// takes 2,370 clocks with 8 members and 2,940 with 16; four turns more to put
+/// takes 2,370 clocks with 8 members and 2,780 with 16; four turns more to put
 /// a part to the others.
 inline double clocksOfClusters(const StepPair &p, int64_t members) {
   int64_t atOnce = clustersAtOnce(p.multiprocessors, members);
@@ -52,7 +52,7 @@ inline double clocksOfClusters(const StepPair &p, int64_t members) {
     its +=
         ceilDiv(cut.clusters - cut.whole, atOnce) * ceilDiv(turns, cut.parts) +
         4 * (cut.parts - 1);
-  return its * (members == 8 ? 2370 : 2940);
+  return its * (members == 8 ? 2370 : 2780);
 }
 
 /// One kernel of `writers` and readers of a ring, for slabs of up to `rows`

@@ -12,7 +12,7 @@ using namespace monarch;
 LogicalResult ThreadLowering::lowerAllocExchange(tile::AllocExchangeOp op) {
   Exchange x;
   x.type = cast<tile::ExchangeType>(op.getExchange().getType());
-  int64_t stages = x.type.getStages(), readers = 0;
+  int64_t stages = x.type.getStages(), readers = 0, first = 0;
   for (Operation *user : op.getExchange().getUsers())
     if (isa<tile::ReceiveOp>(user))
       if (auto role = user->getParentOfType<tile::RoleOp>())
@@ -23,7 +23,10 @@ LogicalResult ThreadLowering::lowerAllocExchange(tile::AllocExchangeOp op) {
   // Of each part all senders' rows together.
   for (RankedTensorType part : x.type.getParts()) {
     sharedBytes = roundUp(sharedBytes, part.getRank() == 2 ? 1024 : 16);
+    if (x.inbox.empty())
+      first = sharedBytes;
     x.inbox.push_back(add(sharedBase, i32(sharedBytes)));
+    x.distance.push_back(sharedBytes - first);
     x.bytes.push_back(part.getDimSize(0) * rowBytes(part));
     sharedBytes += stages * x.bytes.back();
   }
@@ -82,13 +85,18 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
     return op.emitOpError("expected 16 rows a warp, in the layout rows or acc");
   Value turn = mapping.lookupOrDefault(op.getTurn());
   int64_t stages = x.type.getStages(), own = x.own(), bytes = rowBytes(part);
+  // Parts of the same size share their addresses, but for a distance that an
+  // instruction adds for nothing.
   int64_t number = op.getPart();
+  bool shared = x.bytes[number] == x.bytes[0];
+  int64_t distance = shared ? x.distance[number] : 0;
+  Value inbox = x.inbox[shared ? 0 : number];
   // A statement of its own: the optimiser would make a multiple of the turn and
   // one of its quotient of it, and add both to every address.
   Value stage = opaque(arith::RemUIOp::create(b, loc, turn, index(stages)));
   Value stageOffset = mul(stage, i32(x.bytes[number]));
   // What this member sends lies behind what those before it send.
-  Value block = add(x.inbox[number], mul(member, i32(own * bytes)));
+  Value block = add(inbox, mul(member, i32(own * bytes)));
   Value row = firstRow(type);
   // Chunk q of a row goes to q ^ (sender % 8) ^ (4 * (place % 2)): the rows of
   // one place from all senders, which a fragment reads, meet different banks.
@@ -126,7 +134,8 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
     if (scalar) {
       statement(
           "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32 "
-          "[$0], $1, [$2];",
+          "[$0+" +
+              std::to_string(distance) + "], $1, [$2];",
           "r,f,r,~{memory}", 0, {to, scalar, full});
       continue;
     }
@@ -138,7 +147,7 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
       operands.push_back(full);
       statement("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4."
                 "b32 [$0+" +
-                    std::to_string(group / 2 * 128) +
+                    std::to_string(distance + group / 2 * 128) +
                     "], {$1, $2, $3, $4}, [$5];",
                 "r,r,r,r,r,r,~{memory}", 0, operands);
     }

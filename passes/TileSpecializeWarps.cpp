@@ -371,11 +371,10 @@ void WarpSpecializer::dealRegisters(tile::RoleOp role) {
   int64_t copying = schedule.getProducer();
   auto of = kernel->getAttrOfType<ScheduleAttr>(tile::besideAttrName);
   bool two = of && of.getRows() / of.getWarps() > 16;
-  int64_t theirs = two                          ? 232
-                   : others / 4 == 1            ? 168
-                   : copying                    ? 136
-                   : schedule.getColumns() > 56 ? 144
-                                                : 152;
+  int64_t theirs = two                                     ? 232
+                   : others / 4 == 1                       ? 168
+                   : copying || schedule.getColumns() > 56 ? 144
+                                                           : 152;
   int64_t own = shareOf(ours, ours + others + copying,
                         theirs * others + clusterProducerRegisters * copying);
   if (own < 24) // as many for each

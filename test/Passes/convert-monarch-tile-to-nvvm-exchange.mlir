@@ -89,6 +89,31 @@ func.func @exchange(%q: memref<1x1x1x64x1x64xbf16>, %o: memref<1x1x1x64x1x64xbf1
 
 // -----
 
+// A part of the size of the first has its addresses, 2 stages of 8 KiB further.
+#rows = #monarch_tile.layout<rows, warps = 4>
+#acc = #monarch_tile.layout<acc, warps = 4>
+#exchanged = #monarch_tile.layout<exchanged, warps = 4>
+// CHECK-LABEL: llvm.func @alike
+// CHECK: st.async{{.*}}.v4.b32 [$0+0],
+// CHECK: st.async{{.*}}.v4.b32 [$0+16384],
+func.func @alike(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4, clusters = 7>} {
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32, #acc>
+  scf.forall (%i, %member) in (%n, 4) {
+    %x = monarch_tile.alloc_exchange : <4, 2, [tensor<64x64xbf16>, tensor<64x64xbf16>]>
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+      monarch_tile.send %zero to %x[%i] part 0 : tensor<64x64xf32, #acc> -> <4, 2, [tensor<64x64xbf16>, tensor<64x64xbf16>]>
+      monarch_tile.send %zero to %x[%i] part 1 : tensor<64x64xf32, #acc> -> <4, 2, [tensor<64x64xbf16>, tensor<64x64xbf16>]>
+    }
+    monarch_tile.role "consumer" warps 4 from 4 registers 0 {
+      %k, %v = monarch_tile.receive %x[%i] : <4, 2, [tensor<64x64xbf16>, tensor<64x64xbf16>]> -> tensor<64x64xbf16, #exchanged>, tensor<64x64xbf16, #exchanged>
+    }
+  }
+  return
+}
+
+// -----
+
 func.func @unread(%n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16, cluster = 4, clusters = 7>} {
   scf.forall (%i, %member) in (%n, 4) {

@@ -41,6 +41,9 @@ func.func @kernel(%q: memref<1x1x1x64x1x128xbf16>, %k: memref<1x1x4x20x1x128xbf1
         monarch_tile.copy_bulk %k[%c] box [1, 1, 20, 1, 64] to %ring[%c] {map = #key} : memref<1x1x4x20x1x128xbf16> -> <2, tensor<24x128xbf16, #swizzled>>
       }
     }
+    // Who has another role is asked where this one is not taken.
+    // CHECK: } else {
+    // CHECK: scf.if
     // CHECK: nvvm.setmaxregister decrease 240
     // CHECK: nvvm.mbarrier.try_wait.parity
     // 8 steps of 16 channels, keys K-major; no step comes between.

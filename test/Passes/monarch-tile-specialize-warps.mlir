@@ -42,16 +42,16 @@
 // PRODUCER-NEXT: ^bb0(%[[TEAM:.+]]: index):
 // PRODUCER-NEXT: scf.for %[[T:.+]] = %[[TEAM]] to %{{.*}} step %c2 {
 // PRODUCER-COUNT-2: monarch_tile.copy_bulk {{.*}}[%[[T]]] {evict = "last"
-// PRODUCER: monarch_tile.role "consumer" warps 4 from 0 registers 88 {
+// PRODUCER: monarch_tile.role "consumer" warps 4 from 0 registers 80 {
 // PRODUCER-NOT: copy_bulk
-// PRODUCER: monarch_tile.role "consumer" warps 4 from 4 registers 88 {
+// PRODUCER: monarch_tile.role "consumer" warps 4 from 4 registers 80 {
 // PRODUCER-NOT: copy_bulk
-// PRODUCER: monarch_tile.role beside "consumer" warps 8 from 8 registers 136 {
+// PRODUCER: monarch_tile.role beside "consumer" warps 8 from 8 registers 144 {
 // SINGLE: monarch_tile.role "producer" warps 4 from 12 registers 32 {
 // SINGLE-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 {
 // SINGLE-NEXT: scf.for %{{.*}} = %c0 to %{{.*}} step %c1 {
-// SINGLE: monarch_tile.role "consumer" warps 4 from 0 registers 208 {
-// SINGLE: monarch_tile.role beside "consumer" warps 8 from 4 registers 136 {
+// SINGLE: monarch_tile.role "consumer" warps 4 from 0 registers 192 {
+// SINGLE: monarch_tile.role beside "consumer" warps 8 from 4 registers 144 {
 
 // An L step of many rows: tensor maps of what R has written, of all slabs there
 // are; queries in shared memory; what lies past the last key has no weight.

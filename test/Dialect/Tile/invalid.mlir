@@ -185,6 +185,18 @@ func.func @lanes() {
 
 // -----
 
+func.func @beside() {
+  monarch_tile.role "consumer" warps 4 from 0 registers 24 teams 2 {
+  ^bb0(%team: index):
+  }
+  // expected-error @below {{expected warps of its own, got 7..10 beside a role of 0..7}}
+  monarch_tile.role "consumer" warps 4 from 7 registers 24 {
+  }
+  return
+}
+
+// -----
+
 func.func @warps() {
   // expected-error @below {{expected warps in 0..31, got 4 from 30}}
   monarch_tile.role "consumer" warps 4 from 30 registers 24 {
