@@ -344,8 +344,9 @@ def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator]> {
     one warpgroup of which one thread starts the copies; roles inside it are for
     warps of its own, one thread each, or with `lanes` that many, which share
     the parts of a copy. `registers` is what each thread of the role gets of the
-    multiprocessor's registers, 0 to leave them as they are at launch. Roles run
-    side by side and meet at their rings, exchanges and signals only. With
+    multiprocessor's registers, 0 to leave them as they are at launch. Roles have
+    warps of their own, run side by side and meet at their rings, exchanges and
+    signals only. With
     `teams` that many of them, numbered by the block's argument, do
     the same side by side, `warps` each, and meet nowhere but to put together
     what they have in the end (`reduce_teams`). `beside` marks those
