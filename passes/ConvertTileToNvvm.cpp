@@ -201,16 +201,21 @@ void ThreadLowering::readProgramAnew(Operation *op) {
 /// A warp has one role: the next is asked for where this one is not taken, or
 /// what others need would wait in registers of those that take it.
 LogicalResult ThreadLowering::lowerBlock(Block *block) {
-  OpBuilder::InsertionGuard guard(b);
+  std::optional<OpBuilder::InsertPoint> afterRoles;
   for (Operation &op : *block) {
-    if (!op.hasTrait<OpTrait::IsTerminator>() && failed(lower(&op)))
+    if (op.hasTrait<OpTrait::IsTerminator>())
+      continue;
+    if (failed(lower(&op)))
       return failure();
     if (isa<tile::RoleOp>(op) &&
         isa_and_nonnull<tile::RoleOp>(op.getNextNode())) {
       auto branch = cast<scf::IfOp>(*std::prev(b.getInsertionPoint()));
+      if (!afterRoles)
+        afterRoles = b.saveInsertionPoint();
       b.setInsertionPointToStart(&branch.getElseRegion().emplaceBlock());
-      auto end = scf::YieldOp::create(b, loc);
-      b.setInsertionPoint(end);
+      b.setInsertionPoint(scf::YieldOp::create(b, loc));
+    } else if (afterRoles) {
+      b.restoreInsertionPoint(*std::exchange(afterRoles, std::nullopt));
     }
   }
   return success();

@@ -73,14 +73,16 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
     LLVM::StoreOp::create(b, loc, zero,
                           sharedPointer(add(ring.base, toI32(at))), 16);
   }
-  if (hasBarriers)
-    addBarriers(ring, op);
+  if (hasBarriers && failed(addBarriers(ring, op)))
+    return failure();
   rings[op.getRing()] = ring;
   return success();
 }
 
 /// Barriers of a ring that is filled by bulk copies.
-void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
+LogicalResult ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
+  if (rolesBegun)
+    return op.emitOpError("expected a ring of bulk copies before all roles");
   ring.full = allocBarriers(ring.stages);
   ring.empty = allocBarriers(ring.stages);
   // A turn is released by the warps of a consumer, or their threads where those
@@ -103,6 +105,7 @@ void ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
     initBarrier(ring.full, s, 1);
     initBarrier(ring.empty, s, arrivals);
   }
+  return success();
 }
 
 void ThreadLowering::initBarrier(Value first, int64_t stage, int64_t arrivals) {

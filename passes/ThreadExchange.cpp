@@ -85,8 +85,8 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
     return op.emitOpError("expected 16 rows a warp, in the layout rows or acc");
   Value turn = mapping.lookupOrDefault(op.getTurn());
   int64_t stages = x.type.getStages(), own = x.own(), bytes = rowBytes(part);
-  // Parts of the same size share their addresses, but for a distance that an
-  // instruction adds for nothing.
+  // Parts of the size of the first have its addresses, but for a distance that
+  // an instruction adds for nothing.
   int64_t number = op.getPart();
   bool shared = x.bytes[number] == x.bytes[0];
   int64_t distance = shared ? x.distance[number] : 0;

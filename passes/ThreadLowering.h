@@ -251,6 +251,10 @@ private:
   /// Register i of a tile, formed when first asked for: values are made row by
   /// row where they are used, which keeps few of them live.
   Value at(Value tile, size_t i);
+  bool isKept(Value tile, size_t i) {
+    Registers &known = registers[tile];
+    return i < known.size() && known[i];
+  }
   Value keep(Value tile, size_t i, Value v) {
     Registers &slots = registers[tile];
     if (slots.size() <= i)
@@ -312,7 +316,7 @@ private:
 
   //--- Hopper (ThreadBulk.cpp, ThreadWgmma.cpp) ---//
   LogicalResult lowerSwizzledAlloc(tile::AllocRingOp op);
-  void addBarriers(Ring &ring, tile::AllocRingOp op);
+  LogicalResult addBarriers(Ring &ring, tile::AllocRingOp op);
   void initBarrier(Value first, int64_t stage, int64_t arrivals);
   void arrive(Value barrier);
   LogicalResult lowerRole(tile::RoleOp op);

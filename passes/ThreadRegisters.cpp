@@ -12,8 +12,9 @@ using namespace monarch;
 
 /// One row's value: two running values, so that few registers are live. A
 /// product that only feeds a sum is never formed, but added by fma. Of a wide
-/// row the sums of such a product and of its other factor are formed together,
-/// so that factors are dead once they are added, and rows one after the other.
+/// row the sums of exponentials and of their products with the exponents are
+/// formed together, so that both are dead once they are added, and rows one
+/// after the other.
 Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
   struct Running {
     tile::ReduceOp op;
@@ -26,15 +27,20 @@ Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
                : arith::MulFOp();
   };
   int64_t columns = tileOf(op.getSource()).getDimSize(1);
-  bool isMax = op.getKind() == "max", wide = columns > 160 && !isMax;
+  bool isMax = op.getKind() == "max";
   SmallVector<Running> sums = {{op, productOf(op), {}}};
-  if (wide)
-    for (Operation *user : op.getSource().getUsers())
-      for (Operation *reader : user->getUsers())
-        if (auto sum = dyn_cast<tile::ReduceOp>(reader))
-          if (sum != op && sum->getBlock() == op->getBlock() &&
-              productOf(sum) == user)
-            sums.push_back({sum, productOf(sum), {}});
+  auto exponential = op.getSource().getDefiningOp<math::Exp2Op>();
+  if (exponential && columns > 160 && !isMax)
+    for (Operation *user : exponential->getUsers())
+      for (Operation *reader : user->getUsers()) {
+        auto sum = dyn_cast<tile::ReduceOp>(reader);
+        arith::MulFOp product = sum ? productOf(sum) : arith::MulFOp();
+        if (product && sum->getBlock() == op->getBlock() && !sum->use_empty() &&
+            llvm::is_contained(product->getOperands(),
+                               exponential.getOperand()) &&
+            !isKept(sum.getResult(), rowIndex))
+          sums.push_back({sum, product, {}});
+      }
   auto combine = [&](Value x, Value y) -> Value {
     if (isMax)
       return arith::MaximumFOp::create(b, loc, x, y);
@@ -60,7 +66,7 @@ Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
   for (Running &sum : llvm::reverse(sums))
     result = keep(sum.op.getResult(), rowIndex,
                   overRow(combine(sum.values[0], sum.values[1]), combine));
-  if (wide && sums.size() > 1)
+  if (sums.size() > 1)
     endBlock();
   return result;
 }
@@ -182,9 +188,8 @@ Value ThreadLowering::elementwise(Operation *op, size_t i) {
 }
 
 Value ThreadLowering::at(Value tile, size_t i) {
-  Registers &known = registers[tile];
-  if (i < known.size() && known[i])
-    return known[i];
+  if (isKept(tile, i))
+    return registers[tile][i];
   Operation *op = tile.getDefiningOp();
   Value v;
   if (auto broadcast = dyn_cast<tile::BroadcastOp>(op)) {

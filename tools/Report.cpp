@@ -8,6 +8,8 @@
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <algorithm>
+
 using namespace monarch;
 
 static double medianOf(const std::vector<double> &sorted) {
@@ -20,10 +22,14 @@ static double rateOf(const Problem &p, int64_t keyFrames, double milliseconds) {
   Geometry g = p.geometry;
   g.keyFrames = keyFrames;
   WorkCount work = countWork(g, p.headDim, p.valueDim, p.iterations);
+  // Query tiles of the same frames see the same key tiles.
   double visible = 0;
-  for (int64_t a = 0; a < g.queryTiles(); ++a)
-    visible += g.visibleKeyTiles(a, keyFrames, p.causalFrames, p.causalOffset);
-  visible /= double(g.queryTiles()) * g.keyTiles();
+  Extents tiles = g.tileCounts(g.queryFrames);
+  for (int64_t frame = 0; frame < g.queryFrames; frame += g.tile[0])
+    visible += std::min(g.tile[0], g.queryFrames - frame) *
+               g.visibleKeyTiles(frame / g.tile[0] * tiles[1] * tiles[2],
+                                 keyFrames, p.causalFrames, p.causalOffset);
+  visible /= double(g.queryFrames) * g.keyTiles();
   return 2 * work.total() * visible * p.heads * p.batch / milliseconds / 1e9;
 }
 

@@ -69,3 +69,27 @@ func.func @wide(%x: memref<?x16x168xf32>, %y: memref<?x2x16xf32>, %n: index)
   }
   return
 }
+
+// -----
+
+// A product with anything but the exponent may need the first sum: it waits.
+#rows = #monarch_tile.layout<rows, warps = 1>
+#acc = #monarch_tile.layout<acc, warps = 1>
+#tile = affine_map<(d0, d1) -> (d0, d1)>
+// CHECK-LABEL: llvm.func @after
+// CHECK-COUNT-8: nvvm.shfl.sync bfly
+// CHECK-NOT: trap
+func.func @after(%x: memref<?x16x168xf32>, %y: memref<?x16xf32>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 168, warps = 1, stages = 1, chunk = 64, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    %t = monarch_tile.load %x[%i] {in_bounds = array<i1: true, true>, map = #tile} : memref<?x16x168xf32> -> tensor<16x168xf32, #acc>
+    %p = math.exp2 %t : tensor<16x168xf32, #acc>
+    %z = monarch_tile.reduce "sum" %p axis 1 : tensor<16x168xf32, #acc> -> tensor<16xf32, #rows>
+    %b = monarch_tile.broadcast %z axis 1 : tensor<16xf32, #rows> -> tensor<16x168xf32, #acc>
+    %w = arith.addf %t, %b : tensor<16x168xf32, #acc>
+    %pw = arith.mulf %p, %w : tensor<16x168xf32, #acc>
+    %e = monarch_tile.reduce "sum" %pw axis 1 : tensor<16x168xf32, #acc> -> tensor<16xf32, #rows>
+    monarch_tile.store %e, %y[%i] {in_bounds = array<i1: true, true>, map = #tile} : tensor<16xf32, #rows>, memref<?x16xf32>
+  }
+  return
+}

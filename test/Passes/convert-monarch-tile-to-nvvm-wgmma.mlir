@@ -238,3 +238,43 @@ func.func @factors(%x: memref<?x4x256x8x128xbf16>, %y: memref<?x4x256x8xf32>, %n
   }
   return
 }
+
+// -----
+
+// What follows roles is for all warps again.
+#rows = #monarch_tile.layout<rows, warps = 4>
+#row = affine_map<(d0, d1) -> (d0, d1)>
+// CHECK-LABEL: llvm.func @after
+// CHECK: {{^    }}scf.if
+// CHECK-NEXT: {{^    }}} else {
+// CHECK: {{^      }}scf.if
+// CHECK: {{^    }}}
+// CHECK: {{^    }}scf.if
+// CHECK-NEXT: llvm.store
+func.func @after(%y: memref<?x64xf32>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  %z = arith.constant dense<0.0> : tensor<64xf32, #rows>
+  scf.forall (%i) in (%n) {
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+    }
+    monarch_tile.role "consumer" warps 4 from 4 registers 0 {
+    }
+    monarch_tile.store %z, %y[%i] {in_bounds = array<i1: true, true>, map = #row} : tensor<64xf32, #rows>, memref<?x64xf32>
+  }
+  return
+}
+
+// -----
+
+// Barriers are made before any warp may wait at one.
+#swizzled = #monarch_tile.layout<swizzled, warps = 4>
+func.func @late(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+    }
+    // expected-error @below {{expected a ring of bulk copies before all roles}}
+    %ring = monarch_tile.alloc_ring : <2, tensor<24x128xbf16, #swizzled>>
+  }
+  return
+}
