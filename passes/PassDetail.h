@@ -6,6 +6,7 @@
 #include "monarch/Dialect/TileDialect.h"
 #include "monarch/Passes/Passes.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -37,6 +38,15 @@ inline bool isTokens(mlir::Value memory) {
 }
 inline bool isFactor(mlir::Value memory) {
   return mlir::cast<mlir::MemRefType>(memory.getType()).getRank() == 5;
+}
+
+/// What a reduction of `kind`, "max" or "sum", makes of two values.
+inline mlir::Value combined(mlir::OpBuilder &b, mlir::Location loc,
+                            llvm::StringRef kind, mlir::Value x,
+                            mlir::Value y) {
+  if (kind == "max")
+    return mlir::arith::MaximumFOp::create(b, loc, x, y);
+  return mlir::arith::AddFOp::create(b, loc, x, y);
 }
 
 /// Size of the even parts of at most `most` that `total` is cut into.

@@ -12,7 +12,7 @@ using namespace monarch;
 LogicalResult ThreadLowering::lowerAllocExchange(tile::AllocExchangeOp op) {
   Exchange x;
   x.type = cast<tile::ExchangeType>(op.getExchange().getType());
-  int64_t stages = x.type.getStages(), readers = 0, first = 0;
+  int64_t stages = x.type.getStages(), readers = 0;
   for (Operation *user : op.getExchange().getUsers())
     if (isa<tile::ReceiveOp>(user))
       if (auto role = user->getParentOfType<tile::RoleOp>())
@@ -23,10 +23,8 @@ LogicalResult ThreadLowering::lowerAllocExchange(tile::AllocExchangeOp op) {
   // Of each part all senders' rows together.
   for (RankedTensorType part : x.type.getParts()) {
     sharedBytes = roundUp(sharedBytes, part.getRank() == 2 ? 1024 : 16);
-    if (x.inbox.empty())
-      first = sharedBytes;
     x.inbox.push_back(add(sharedBase, i32(sharedBytes)));
-    x.distance.push_back(sharedBytes - first);
+    x.offsets.push_back(sharedBytes);
     x.bytes.push_back(part.getDimSize(0) * rowBytes(part));
     sharedBytes += stages * x.bytes.back();
   }
@@ -89,7 +87,7 @@ LogicalResult ThreadLowering::lowerSend(tile::SendOp op) {
   // an instruction adds for nothing.
   int64_t number = op.getPart();
   bool shared = x.bytes[number] == x.bytes[0];
-  int64_t distance = shared ? x.distance[number] : 0;
+  int64_t distance = shared ? x.offsets[number] - x.offsets[0] : 0;
   Value inbox = x.inbox[shared ? 0 : number];
   // A statement of its own: the optimiser would make a multiple of the turn and
   // one of its quotient of it, and add both to every address.

@@ -71,11 +71,11 @@ struct Ring {
 /// the members' release.
 struct Exchange {
   tile::ExchangeType type;
-  SmallVector<Value> inbox;      ///< i32 address of stage 0 of each part
-  SmallVector<int64_t> distance; ///< bytes there from the first part's
-  SmallVector<int64_t> bytes;    ///< of a stage of each part
-  Value full, empty;             ///< i32 addresses of the first barriers
-  Value read;                    ///< where the warps that have read arrive
+  SmallVector<Value> inbox;     ///< i32 address of stage 0 of each part
+  SmallVector<int64_t> offsets; ///< where that is in shared memory
+  SmallVector<int64_t> bytes;   ///< of a stage of each part
+  Value full, empty;            ///< i32 addresses of the first barriers
+  Value read;                   ///< where the warps that have read arrive
   int64_t own() const {
     return type.getParts()[0].getDimSize(0) / type.getMembers();
   }

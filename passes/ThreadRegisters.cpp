@@ -27,24 +27,21 @@ Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
                : arith::MulFOp();
   };
   int64_t columns = tileOf(op.getSource()).getDimSize(1);
-  bool isMax = op.getKind() == "max";
   SmallVector<Running> sums = {{op, productOf(op), {}}};
   auto exponential = op.getSource().getDefiningOp<math::Exp2Op>();
-  if (exponential && columns > 160 && !isMax)
-    for (Operation *user : exponential->getUsers())
-      for (Operation *reader : user->getUsers()) {
-        auto sum = dyn_cast<tile::ReduceOp>(reader);
-        arith::MulFOp product = sum ? productOf(sum) : arith::MulFOp();
-        if (product && sum->getBlock() == op->getBlock() && !sum->use_empty() &&
-            llvm::is_contained(product->getOperands(),
-                               exponential.getOperand()) &&
-            !isKept(sum.getResult(), rowIndex))
-          sums.push_back({sum, product, {}});
-      }
-  auto combine = [&](Value x, Value y) -> Value {
-    if (isMax)
-      return arith::MaximumFOp::create(b, loc, x, y);
-    return arith::AddFOp::create(b, loc, x, y);
+  if (exponential && columns > 160 && op.getKind() == "sum")
+    for (auto sum : op->getBlock()->getOps<tile::ReduceOp>()) {
+      arith::MulFOp product = productOf(sum);
+      auto isFactor = [&](Value v) {
+        return llvm::is_contained(product->getOperands(), v);
+      };
+      if (product && isFactor(exponential) &&
+          isFactor(exponential.getOperand()) && !sum->use_empty() &&
+          !isKept(sum.getResult(), rowIndex))
+        sums.push_back({sum, product, {}});
+    }
+  auto combine = [&](Value x, Value y) {
+    return combined(b, loc, op.getKind(), x, y);
   };
   int64_t nTiles = columns / 8, m = rowIndex / 2, h = rowIndex % 2;
   for (int64_t n = 0; n < nTiles; ++n)
@@ -62,10 +59,12 @@ Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
         }
       }
     }
-  Value result;
-  for (Running &sum : llvm::reverse(sums))
-    result = keep(sum.op.getResult(), rowIndex,
-                  overRow(combine(sum.values[0], sum.values[1]), combine));
+  auto ofRow = [&](Running &sum) {
+    return overRow(combine(sum.values[0], sum.values[1]), combine);
+  };
+  for (Running &sum : llvm::drop_begin(sums))
+    keep(sum.op.getResult(), rowIndex, ofRow(sum));
+  Value result = ofRow(sums.front());
   if (sums.size() > 1)
     endBlock();
   return result;
@@ -75,14 +74,9 @@ Value ThreadLowering::reduceRow(tile::ReduceOp op, size_t rowIndex) {
 /// blocks one by one, and without an end to this one forms the next row's
 /// values as early as it can, in registers that it has not.
 void ThreadLowering::endBlock() {
-  LLVM::InlineAsmOp::create(
-      b, loc, TypeRange(), ValueRange(),
-      b.getStringAttr("{\n\t.reg .pred p;\n\t.reg .b32 n;\n\t"
-                      "mov.u32 n, %nctaid.x;\n\tsetp.eq.u32 p, n, 0;\n\t"
-                      "@p trap;\n\t}"),
-      b.getStringAttr(""), b.getUnitAttr(), UnitAttr(),
-      LLVM::TailCallKindAttr::get(b.getContext(), LLVM::TailCallKind::None),
-      LLVM::AsmDialectAttr(), ArrayAttr());
+  statement("{\n\t.reg .pred p;\n\t.reg .b32 n;\n\tmov.u32 n, %nctaid.x;\n\t"
+            "setp.eq.u32 p, n, 0;\n\t@p trap;\n\t}",
+            "", 0, {});
 }
 
 Value ThreadLowering::overRow(Value v,

@@ -42,12 +42,7 @@ LogicalResult ThreadLowering::lowerReduceTeams(tile::ReduceTeamsOp op) {
       for (int64_t j = 0; j < together; ++j) {
         Value x = LLVM::ExtractElementOp::create(b, loc, v, i32(j));
         Value &known = all[i + j];
-        if (!known)
-          known = x;
-        else if (op.getKind() == "max")
-          known = arith::MaximumFOp::create(b, loc, known, x);
-        else
-          known = arith::AddFOp::create(b, loc, known, x);
+        known = known ? combined(b, loc, op.getKind(), known, x) : x;
       }
     }
   meetAll(); // before what comes next is written there

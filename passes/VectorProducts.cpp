@@ -2,9 +2,7 @@
 
 #include "VectorLowering.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/IR/TypeUtilities.h"
 
 using namespace mlir;
 using namespace monarch;
@@ -84,12 +82,6 @@ void VectorLowering::lowerDot(tile::DotOp op) {
 void VectorLowering::lowerReduce(tile::ReduceOp op) {
   RankedTensorType type = tensorOf(op.getSource());
   Value result = bufferFor(op.getResult());
-  bool isMax = op.getKind() == "max";
-  auto combine = [&](Value x, Value y) -> Value {
-    if (isMax)
-      return arith::MaximumFOp::create(b, loc, x, y);
-    return arith::AddFOp::create(b, loc, x, y);
-  };
   // One vector of partial results, combined over `count` steps.
   auto accumulate = [&](int64_t count, int64_t step,
                         llvm::function_ref<Value(Value)> at) {
@@ -100,8 +92,10 @@ void VectorLowering::lowerReduce(tile::ReduceOp op) {
                                   index(step), ValueRange{first});
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(sum.getBody());
-    scf::YieldOp::create(
-        b, loc, combine(sum.getRegionIterArgs()[0], at(sum.getInductionVar())));
+    scf::YieldOp::create(b, loc,
+                         combined(b, loc, op.getKind(),
+                                  sum.getRegionIterArgs()[0],
+                                  at(sum.getInductionVar())));
     return sum.getResult(0);
   };
   if (op.getAxis() == 0) {
@@ -119,8 +113,9 @@ void VectorLowering::lowerReduce(tile::ReduceOp op) {
     });
     Value scalar = vector::ReductionOp::create(
         b, loc,
-        isMax ? vector::CombiningKind::MAXIMUMF : vector::CombiningKind::ADD, v,
-        arith::FastMathFlags::reassoc);
+        op.getKind() == "max" ? vector::CombiningKind::MAXIMUMF
+                              : vector::CombiningKind::ADD,
+        v, arith::FastMathFlags::reassoc);
     memref::StoreOp::create(b, loc, scalar, result, ValueRange{index(0), row});
   });
 }

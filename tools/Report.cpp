@@ -8,8 +8,6 @@
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
 
-#include <algorithm>
-
 using namespace monarch;
 
 static double medianOf(const std::vector<double> &sorted) {
@@ -21,16 +19,9 @@ static double medianOf(const std::vector<double> &sorted) {
 static double rateOf(const Problem &p, int64_t keyFrames, double milliseconds) {
   Geometry g = p.geometry;
   g.keyFrames = keyFrames;
-  WorkCount work = countWork(g, p.headDim, p.valueDim, p.iterations);
-  // Query tiles of the same frames see the same key tiles.
-  double visible = 0;
-  Extents tiles = g.tileCounts(g.queryFrames);
-  for (int64_t frame = 0; frame < g.queryFrames; frame += g.tile[0])
-    visible += std::min(g.tile[0], g.queryFrames - frame) *
-               g.visibleKeyTiles(frame / g.tile[0] * tiles[1] * tiles[2],
-                                 keyFrames, p.causalFrames, p.causalOffset);
-  visible /= double(g.queryFrames) * g.keyTiles();
-  return 2 * work.total() * visible * p.heads * p.batch / milliseconds / 1e9;
+  WorkCount work = countWork(g, p.headDim, p.valueDim, p.iterations,
+                             p.causalFrames, p.causalOffset);
+  return 2 * work.total() * p.heads * p.batch / milliseconds / 1e9;
 }
 
 void monarch::printJson(const Report &report, const Problem &problem,

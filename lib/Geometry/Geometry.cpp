@@ -151,8 +151,17 @@ int64_t Geometry::visibleKeyTiles(int64_t a, int64_t frames, int64_t group,
 }
 
 WorkCount monarch::countWork(const Geometry &g, int64_t headDim,
-                             int64_t valueDim, int64_t iterations) {
-  double nq = g.queryTokens(), c = g.keyTiles();
+                             int64_t valueDim, int64_t iterations,
+                             int64_t group, int64_t offset) {
+  // Key tiles that a query sees, on average: those of a frame see the same.
+  double c = 0;
+  Extents n = g.tileCounts(g.queryFrames);
+  for (int64_t f = 0; f < n[Frame]; ++f)
+    c +=
+        std::min(g.tile[Frame], g.queryFrames - f * g.tile[Frame]) *
+        g.visibleKeyTiles(f * n[Height] * n[Width], g.keyFrames, group, offset);
+  c /= g.queryFrames;
+  double nq = g.queryTokens();
   double inner = 2.0 * headDim;
   WorkCount w;
   w.rStep = nq * c * g.b2() *

@@ -11,6 +11,7 @@
 // CHECK: llvm.intr.fma
 // CHECK-NOT: arith.addf %{{.+}}, %{{.+}} : f32
 // CHECK: llvm.intr.fma
+// CHECK-NOT: trap
 func.func @narrow(%x: memref<?x16x160xf32>, %y: memref<?x2x16xf32>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "mma_sync", rows = 16, columns = 160, warps = 1, stages = 1, chunk = 64, element = bf16>} {
   scf.forall (%i) in (%n) {

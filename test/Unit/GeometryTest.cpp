@@ -47,6 +47,15 @@ TEST(Geometry, CountsOfWan480p) {
   EXPECT_DOUBLE_EQ(w.dense, 2.0 * 32760 * 32760 * 128);
 }
 
+TEST(Geometry, CausalWorkIsWhatQueriesSee) {
+  // Of three frames in tiles of two, groups of two: 32 queries see one key
+  // tile, the last frame's 16 both.
+  Geometry g = make({3, 4, 4}, {2, 4, 4}, "h", "fw");
+  WorkCount w = countWork(g, 16, 16, 1, 2, 0);
+  EXPECT_DOUBLE_EQ(w.rStep, (32.0 * 1 + 16 * 2) * 8 * 48);
+  EXPECT_DOUBLE_EQ(w.lStep, (32.0 * 1 + 16 * 2) * 4 * 32);
+}
+
 TEST(Geometry, EveryTokenIsInOnePlace) {
   // All blockings, partial tiles: (tile, i, j) covers each token exactly once.
   const char *blocks[6][2] = {{"fh", "w"}, {"w", "fh"}, {"f", "hw"},

@@ -346,10 +346,9 @@ def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator]> {
     the parts of a copy. `registers` is what each thread of the role gets of the
     multiprocessor's registers, 0 to leave them as they are at launch. Roles have
     warps of their own, run side by side and meet at their rings, exchanges and
-    signals only. With
-    `teams` that many of them, numbered by the block's argument, do
-    the same side by side, `warps` each, and meet nowhere but to put together
-    what they have in the end (`reduce_teams`). `beside` marks those
+    signals only. With `teams` that many of them, numbered by the block's
+    argument, do the same side by side, `warps` each, and meet nowhere but to put
+    together what they have in the end (`reduce_teams`). `beside` marks those
     that the kernel's second schedule is for. Roles in the two branches of an
     `scf.if` are for different programs, which use the same warps and the same
     shared memory.

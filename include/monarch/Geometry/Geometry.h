@@ -78,13 +78,15 @@ struct Geometry {
                           int64_t offset) const;
 };
 
-/// Multiply-adds of one head, as semantics.md counts them.
+/// Multiply-adds of one head, as semantics.md counts them; of R and L only what
+/// causal groups of `group` frames show, with queries from key frame `offset`,
+/// as in visibleKeyTiles.
 struct WorkCount {
   double rStep = 0, lStep = 0, dense = 0;
   double total() const { return rStep + lStep; }
 };
 WorkCount countWork(const Geometry &g, int64_t headDim, int64_t valueDim,
-                    int64_t iterations);
+                    int64_t iterations, int64_t group = 0, int64_t offset = 0);
 
 /// Sparsity as MonarchRT prints it, 1 - (1/b1 + 1/b2).
 double sparsity(const Geometry &g);
