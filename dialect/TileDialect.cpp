@@ -87,8 +87,9 @@ LayoutAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                        << kind << "'";
   if (warps < 1 || warps > 32)
     return emitError() << "expected warps in 1..32, got " << warps;
-  if (rows && (rows != 8 || kind != "swizzled"))
-    return emitError() << "expected 8 rows, of a swizzled tile, got " << rows;
+  if (rows && ((rows != 1 && rows != 8) || kind != "swizzled"))
+    return emitError() << "expected 1 or 8 rows, of a swizzled tile, got "
+                       << rows;
   return success();
 }
 
@@ -203,8 +204,6 @@ LogicalResult LoadOp::verify() {
   if (getInto() && getInto().getType() != getType())
     return emitOpError() << "expected into " << getType() << ", got "
                          << getInto().getType();
-  if (getInto() && getInterleave())
-    return emitOpError("expected rows as they lie in memory for into");
   return verifyMove(*this, cast<MemRefType>(getSource().getType()),
                     cast<RankedTensorType>(getResult().getType()), 0);
 }
@@ -513,6 +512,16 @@ LogicalResult StageOp::verify() {
     return emitOpError() << "expected columns of " << tile
                          << ", in multiples of 32, got " << value << " at "
                          << offset;
+  return success();
+}
+
+LogicalResult WaitOp::verify() {
+  auto role = (*this)->getParentOfType<RoleOp>();
+  int64_t groups = role && role.getWarps() % 4 == 0 ? role.getWarps() / 4 : 1;
+  int64_t parts = getParts();
+  if (parts != 1 && parts != groups)
+    return emitOpError() << "expected parts 1 or " << groups
+                         << ", as the role has warpgroups, got " << parts;
   return success();
 }
 

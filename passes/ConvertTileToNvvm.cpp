@@ -246,10 +246,12 @@ LogicalResult ThreadLowering::lower(Operation *op) {
         NVVM::CpAsyncWaitGroupOp::create(b, loc, o.getPending());
         if (threadsFillSwizzled || role) // wgmma reads by the async proxy
           fenceProxy();
-        if (role)
-          meet(role);
-        else
+        if (!role)
           NVVM::Barrier0Op::create(b, loc);
+        else if (o.getParts() > 1)
+          meetInWarpgroups(role);
+        else
+          meet(role);
         return success();
       })
       .Case<tile::AwaitCountOp>([&](auto o) { return lowerAwaitCount(o); })

@@ -276,13 +276,15 @@ private:
   LogicalResult buildRedistribute(RedistributeOp op);
   LogicalResult buildDense(DenseOp op);
 
+  /// q . aL
+  Value scoresOfL(Value q, Value keyTile, int64_t groups = 1) {
+    return dot(q, keyTile, Value(), n, /*transposeRhs=*/true, 0, false, groups);
+  }
   /// P of the L step: scale * q . aL - cL, -infinity for keys that are not
   /// `valid`.
-  Value biasedScores(Value q, Value keyTile, Value biasTile, double scale,
-                     int64_t groups = 1, Value valid = {}) {
-    Value s =
-        dot(q, keyTile, Value(), n, /*transposeRhs=*/true, 0, false, groups);
-    s = arith::MulFOp::create(b, loc, s, splat(scale, {m, n}));
+  Value biased(Value scores, Value biasTile, double scale, int64_t groups = 1,
+               Value valid = {}) {
+    Value s = arith::MulFOp::create(b, loc, scores, splat(scale, {m, n}));
     if (valid)
       biasTile = arith::SelectOp::create(
           b, loc, valid, biasTile,
@@ -290,17 +292,21 @@ private:
     return arith::SubFOp::create(b, loc, s,
                                  broadcast(biasTile, 0, {m, n}, groups));
   }
-  /// Ends one turn of a loop that carries maximum, sum and one output.
-  /// The values are columns `offset` onwards of `valueTile`.
+  /// Ends one turn of a loop that carries maximum, sum and one output, and what
+  /// is `carried` on behind them. The values are columns `offset` onwards of
+  /// `valueTile`.
   void accumulate(scf::ForOp loop, Value x, Value valueTile, int64_t groups = 1,
-                  int64_t offset = 0) {
-    State s = unflatten(loop.getRegionIterArgs(), /*entropy=*/false);
+                  int64_t offset = 0, ValueRange carried = {}) {
+    State s = unflatten(loop.getRegionIterArgs().drop_back(carried.size()),
+                        /*entropy=*/false);
     Value p = isByColumn(s.sum) ? advanceByColumn(s, x) : advance(s, x);
     int64_t columns =
         cast<RankedTensorType>(valueTile.getType()).getDimSize(1) - offset;
     s.acc[0] = dot(asOperand(p), valueTile, s.acc[0], columns, false, offset,
                    false, groups);
-    scf::YieldOp::create(b, loc, flatten(s));
+    SmallVector<Value> yields = flatten(s);
+    llvm::append_range(yields, carried);
+    scf::YieldOp::create(b, loc, yields);
   }
   /// Normalises and stores the output of such a loop.
   void storeOutput(scf::ForOp loop, Value dest, const Address &rows) {

@@ -135,8 +135,8 @@ LogicalResult ProgramBuilder::buildExchange(RStepOp r, LStepOp l) {
     auto parts = tile::ReceiveOp::create(b, loc, partTypes, exchange,
                                          loop.getInductionVar(), rowLimit);
     double scale = l.getScale().convertToDouble() * log2e;
-    Value x = biasedScores(q, parts.getResult(0), parts.getResult(2), scale,
-                           /*groups=*/own);
+    Value x = biased(scoresOfL(q, parts.getResult(0), /*groups=*/own),
+                     parts.getResult(2), scale, /*groups=*/own);
     accumulate(loop, x, parts.getResult(1), /*groups=*/own);
   }
   State s = unflatten(loop.getResults(), /*entropy=*/false);

@@ -54,9 +54,9 @@ LogicalResult ProgramBuilder::buildL(LStepOp step) {
     Value keyTile = load(keys, at, n, element);
     Value valueTile = load(values, at, n, element);
     Value valid = ragged ? inBounds(keys, at, n) : Value();
-    accumulate(loop,
-               biasedScores(q, keyTile, biasTile, scale, /*groups=*/1, valid),
-               valueTile);
+    Value x =
+        biased(scoresOfL(q, keyTile), biasTile, scale, /*groups=*/1, valid);
+    accumulate(loop, x, valueTile);
   }
   storeOutput(loop, arg(step.getResult()), rows);
   return success();
@@ -85,7 +85,7 @@ LogicalResult ProgramBuilder::buildRedistribute(RedistributeOp step) {
     at = factorRows({slab, pair, kk}, d(1), d(2) + d(3), limit);
     Value keyTile = load(keys, at, n, element);
     Value biasTile = load(bias, at, n, b.getF32Type());
-    Value x = biasedScores(q, keyTile, biasTile, scale);
+    Value x = biased(scoresOfL(q, keyTile), biasTile, scale);
     return masked(x, inBounds(bias, at, n));
   };
   // L is normalised over all keys (A1), so the sums over queries need a second

@@ -238,35 +238,46 @@ ProgramBuilder::State ProgramBuilder::putTogether(State s) {
   return all;
 }
 
-/// Team `reader` of all readers holds pair `reader` of every slab. With
-/// `restTeam` it is one of those that share the rest of the pair's rows: each
-/// takes every so many-th tile. What others wait and count for is for them too:
-/// both hold the same stages (monarch-tile-specialize-warps).
+/// Team `reader` of all readers holds pair `reader` of every slab. It carries
+/// the pair's rows of queries, and loads those of the next slab when the last
+/// scores of this one are there.
+/// With `restTeam` it is one of those that share the rest of the pair's rows:
+/// each takes every so many-th tile. What others wait and count for is for them
+/// too: both hold the same stages (monarch-tile-specialize-warps).
 void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
   int64_t b1 = g.b1(), b2 = g.b2(), pairs = pairCount(), perSlab = ringKeys();
   int64_t dv = cast<RankedTensorType>(l.getY().getType()).getShape().back();
   double scale = l.getScale().convertToDouble() * log2e;
-  Value zero = index(0);
-  auto slabs =
-      scf::ForOp::create(b, loc, zero, args.lookup("slab_count"), index(1));
+  Value zero = index(0), slabCount = args.lookup("slab_count");
+  int64_t before = restTeam ? op.getBeside()->getRows() : 0;
+  auto compare = [&](arith::CmpIPredicate how, Value x, Value y) -> Value {
+    return arith::CmpIOp::create(b, loc, how, x, y);
+  };
+  auto rowsOfSlab = [&](Value number) {
+    setSlab(number);
+    Value pair = inHead(reader);
+    Address rows = tokens({batch, head, pair}, d(2).floorDiv(b2), d(3) + before,
+                          d(2) % b2, /*isQuery=*/true);
+    // Teams past the slab's pairs, or past the head's, keep in step with the
+    // others and store nothing.
+    Value exists = arith::AndIOp::create(
+        b, loc, compare(arith::CmpIPredicate::slt, reader, index(slabPairs)),
+        compare(arith::CmpIPredicate::slt, pair, index(pairs)));
+    rows.limit = arith::SelectOp::create(b, loc, exists,
+                                         index(std::min(b1 - before, m)), zero);
+    return rows;
+  };
+  auto queries = [&](const Address &rows) {
+    return load(arg(l.getQuery()), rows, m, element);
+  };
+  SmallVector<Value> carried;
+  if (!restTeam)
+    carried = {queries(rowsOfSlab(zero))};
+  auto slabs = scf::ForOp::create(b, loc, zero, slabCount, index(1), carried);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(slabs.getBody());
-  setSlab(slabs.getInductionVar());
-  Value pair = inHead(reader);
-  int64_t before = restTeam ? op.getBeside()->getRows() : 0;
-  Address rows = tokens({batch, head, pair}, d(2).floorDiv(b2), d(3) + before,
-                        d(2) % b2, /*isQuery=*/true);
-  // Teams past the slab's pairs, or past the head's, keep in step with the
-  // others and store nothing.
-  Value exists = arith::AndIOp::create(
-      b, loc,
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, reader,
-                            index(slabPairs)),
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, pair,
-                            index(pairs)));
-  rows.limit = arith::SelectOp::create(b, loc, exists,
-                                       index(std::min(b1 - before, m)), zero);
-  Value q = load(arg(l.getQuery()), rows, m, element);
+  Address rows = rowsOfSlab(slabs.getInductionVar());
+  Value q = restTeam ? queries(rows) : slabs.getRegionIterArg(0);
   // The tiles of all slabs are dealt in turn, so that a team is always at the
   // same stages of a ring and sees each of their phases.
   int64_t teams = restTeam ? ScheduleAttr::restTeams : 1;
@@ -275,8 +286,11 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
     start = apply(map(2, {(d(0) - d(1) * (perSlab / n)) % teams * n}),
                   {restTeam, slab});
   int64_t step = n * teams;
-  auto loop = scf::ForOp::create(b, loc, start, index(perSlab), index(step),
-                                 flatten(initialOfL(dv)));
+  SmallVector<Value> initial = flatten(initialOfL(dv));
+  if (!restTeam)
+    initial.push_back(q);
+  auto loop =
+      scf::ForOp::create(b, loc, start, index(perSlab), index(step), initial);
   {
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(loop.getBody());
@@ -297,10 +311,25 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
       tile::AddCountOp::create(b, loc, args.lookup("counters"), at.empty,
                                /*reads=*/true);
     int64_t all = cast<RankedTensorType>(rowTile.getType()).getDimSize(1);
-    accumulate(loop, biasedScores(q, rowTile, biasTile, scale), rowTile,
-               /*groups=*/1, /*offset=*/all - dv);
+    if (!restTeam)
+      q = loop.getRegionIterArgs().back();
+    Value scores = scoresOfL(q, rowTile);
+    if (!restTeam) { // before values of the softmax want registers
+      llvm::SaveAndRestore<Value> saved[] = {
+          {slab}, {batch}, {head}, {firstPair}};
+      Value next = arith::AddIOp::create(b, loc, slab, index(1));
+      Value isLast = compare(arith::CmpIPredicate::eq, loop.getInductionVar(),
+                             index(perSlab - n));
+      Value isNew = arith::AndIOp::create(
+          b, loc, isLast, compare(arith::CmpIPredicate::slt, next, slabCount));
+      carried = {
+          rowsOfTurn(isNew, q, [&] { return queries(rowsOfSlab(next)); })};
+    }
+    accumulate(loop, biased(scores, biasTile, scale), rowTile, /*groups=*/1,
+               /*offset=*/all - dv, carried);
   }
-  State s = unflatten(loop.getResults(), /*entropy=*/false);
+  State s = unflatten(loop.getResults().drop_back(carried.size()),
+                      /*entropy=*/false);
   if (restTeam) {
     s.sum = rowSum(s.sum);
     s = putTogether(s);
@@ -309,4 +338,6 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
     rows.limit = arith::SelectOp::create(b, loc, isFirst, rows.limit, zero);
   }
   storeOutput(s, arg(l.getResult()), rows);
+  if (!restTeam)
+    scf::YieldOp::create(b, loc, loop.getResults().back());
 }

@@ -174,7 +174,7 @@ Choice monarch::chooseExchangeL(const Shape &s, int64_t cluster,
   return c;
 }
 
-constexpr RingTiles ringOfFewRows = {192, 1, 64, 0, 4, 32, 2, 32 << 20};
+constexpr RingTiles ringOfFewRows = {192, 1, 64, 0, 4, 32, 2, 34 << 20};
 constexpr RingTiles ringOfManyRows = {64, 2, 128, 16, 1, 64, 4, 24 << 20};
 
 static std::optional<RingTiles> ringTilesFor(const Shape &s) {

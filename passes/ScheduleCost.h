@@ -56,12 +56,12 @@ inline double clocksOfClusters(const StepPair &p, int64_t members) {
 }
 
 /// One kernel of `writers` and readers of a ring, for slabs of up to `rows`
-/// pairs: 8,100 clocks for a writer's turn of 192 rows; of 64, with teams that
-/// have turns side by side, 3,280 a turn; four turns to fill and to drain, and
+/// pairs: 7,600 clocks for a writer's turn of 192 rows; of 64, with teams that
+/// have turns side by side, 3,100 a turn; four turns to fill and to drain, and
 /// 27,000 to settle.
 inline double clocksOfRing(const StepPair &p, int64_t writers, int64_t rows) {
   double keys = static_cast<double>(p.heads) * ceilDiv(p.pairs, rows) * p.keys;
-  double turn = rows > 64 ? 8100 : 3280;
+  double turn = rows > 64 ? 7600 : 3100;
   return (keys / writers + 4) * turn + 27000;
 }
 

@@ -20,6 +20,9 @@ static Value teamOf(tile::RoleOp role) {
   return role.getTeams() > 1 ? role.getBody().getArgument(0) : Value();
 }
 
+/// Those of a team.
+static int64_t warpgroupsOf(tile::RoleOp role) { return role.getWarps() / 4; }
+
 /// Turn t of team i of so many is turn t * teams + i of their rings.
 static Value turnOfTeam(OpBuilder &b, Location loc, Value turn, Value team,
                         int64_t teams) {
@@ -47,20 +50,31 @@ void WarpSpecializer::messenger(
   eachTurn(loop, consumer, body, known);
 }
 
-/// Rows for the next turn, which the body loads in a branch and carries, come
-/// beside what it does with this turn's: it waits for them when it begins anew.
-/// Whether there are any is carried as well.
-LogicalResult WarpSpecializer::loadAhead(scf::ForOp &loop) {
-  auto branch = loop.getNumRegionIterArgs() == 1
-                    ? loop.getYieldedValues()[0].getDefiningOp<scf::IfOp>()
+/// The branch that loads rows which `loop` carries, last of all, to where those
+/// before them are; null with an error where there is none.
+static scf::IfOp loadsInto(scf::ForOp loop) {
+  auto branch = loop.getNumRegionIterArgs()
+                    ? loop.getYieldedValues().back().getDefiningOp<scf::IfOp>()
                     : scf::IfOp();
   auto load =
       branch ? branch.thenYield().getOperand(0).getDefiningOp<tile::LoadOp>()
              : tile::LoadOp();
-  if (!load || branch->getParentOp() != loop || branch.getNumResults() != 1)
-    return loop.emitError(
-        "expected a loop that carries the rows which a branch "
-        "loads");
+  if (!load || branch->getParentOp() != loop || branch.getNumResults() != 1) {
+    loop.emitError("expected a loop that carries the rows which a branch "
+                   "loads");
+    return {};
+  }
+  load.getIntoMutable().assign(loop.getRegionIterArgs().back());
+  return branch;
+}
+
+/// Rows for the next turn, which the body loads in a branch and carries, come
+/// beside what it does with this turn's: it waits for them when it begins anew.
+/// Whether there are any is carried as well.
+LogicalResult WarpSpecializer::loadAhead(scf::ForOp &loop) {
+  scf::IfOp branch = loadsInto(loop);
+  if (!branch)
+    return failure();
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPoint(loop);
   Value none = arith::ConstantIntOp::create(b, loop.getLoc(), 0, 1);
@@ -73,12 +87,12 @@ LogicalResult WarpSpecializer::loadAhead(scf::ForOp &loop) {
   if (failed(with))
     return failure();
   loop = cast<scf::ForOp>(**with);
-  load.getIntoMutable().assign(loop.getRegionIterArg(0));
   b.setInsertionPointToStart(loop.getBody());
   auto anew = scf::IfOp::create(b, loop.getLoc(), loop.getRegionIterArg(1),
                                 /*withElseRegion=*/false);
   b.setInsertionPointToStart(anew.thenBlock());
-  tile::WaitOp::create(b, loop.getLoc(), 0);
+  auto role = loop->getParentOfType<tile::RoleOp>();
+  tile::WaitOp::create(b, loop.getLoc(), 0, warpgroupsOf(role));
   return success();
 }
 
@@ -130,7 +144,7 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
   if (readers.empty())
     return consumer.emitError("expected a role beside it that reads the ring");
   // Of one warpgroup each: parts of a role, or its teams.
-  int64_t parts = teams * consumer.getWarps() / 4;
+  int64_t parts = teams * warpgroupsOf(consumer);
   int64_t allWarps = 4; // and a producer's
   for (tile::RoleOp reader : readers)
     allWarps += reader.getTeams() * reader.getWarps();
@@ -281,6 +295,11 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role,
   auto acquires = llvm::to_vector(loop.getBody()->getOps<tile::AcquireOp>());
   add->moveAfter(acquires.back());
   wait.erase();
+  // Rows of the next slab come beside what the last tile's scores lead to.
+  if (!loadsInto(loop))
+    return failure();
+  b.setInsertionPointToStart(slabs.getBody());
+  tile::WaitOp::create(b, loc, 0, warpgroupsOf(role));
   for (tile::RoleOp other : rest) {
     SmallVector<tile::LoadOp> same;
     other.walk([&](scf::ForOp inner) {

@@ -39,9 +39,11 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   ring.halfBytes = rowsTogether(ring.tile) * 128;
   ring.stageBytes = ring.tile.getDimSize(1) / 64 * paddedRows(ring.tile) * 128;
   // Where threads copy, all of them meet instead.
-  bool hasBarriers =
-      llvm::none_of(op.getRing().getUsers(), llvm::IsaPred<tile::CopyAsyncOp>);
-  threadsFillSwizzled |= !hasBarriers;
+  auto isFilledBy = [&](auto isCopy) {
+    return llvm::any_of(op.getRing().getUsers(), isCopy);
+  };
+  bool hasBarriers = isFilledBy(llvm::IsaPred<tile::CopyBulkOp>);
+  threadsFillSwizzled |= isFilledBy(llvm::IsaPred<tile::CopyAsyncOp>);
   sharedBytes = roundUp(sharedBytes, 1024); // the swizzle's period
   ring.base = add(sharedBase, i32(sharedBytes));
   sharedBytes += ring.stages * ring.stageBytes;
@@ -323,8 +325,8 @@ void ThreadLowering::fenceProxy() {
                                  NVVM::SharedSpace::shared_cta));
 }
 
-/// Rows as the lhs of a team's products: its threads fill shared memory of the
-/// team's own, when all have done with what was there.
+/// Rows as the lhs of products: the threads of a warpgroup, or of a warp alone,
+/// fill shared memory of their own, when all have done with what was there.
 LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
   RankedTensorType type = tileOf(op.getResult());
   auto role = op->getParentOfType<tile::RoleOp>();
@@ -342,20 +344,16 @@ LogicalResult ThreadLowering::loadSwizzled(tile::LoadOp op) {
     base = add(sharedBase, i32(sharedBytes));
     sharedBytes += type.getDimSize(0) * type.getDimSize(1) * 2;
   }
-  meet(role);
+  meetInWarpgroups(role);
   // Addresses are made here, or they would wait in registers for the next slab.
   NumbersHere here(*this, scheduleOf(from).getRing() != 0);
-  if (op.getInterleave())
-    copyRowsInterleaved(op, base);
-  else
-    copyRows(op, base);
+  copyRows(op, base);
   registers[op.getResult()] = {base};
   if (op.getInto())
     return success();
-  if (!op.getInterleave())
-    NVVM::CpAsyncWaitGroupOp::create(b, loc, 0);
+  NVVM::CpAsyncWaitGroupOp::create(b, loc, 0);
   fenceProxy();
-  meet(role);
+  meetInWarpgroups(role);
   return success();
 }
 
@@ -364,9 +362,18 @@ ThreadLowering::DealtRows ThreadLowering::dealRows(tile::LoadOp op) {
   DealtRows d;
   d.rows = type.getDimSize(0);
   d.halves = type.getDimSize(1) / 64;
-  d.step = 32 * warps / 8; // 8 threads copy a row's half
-  Value number = add(mul(warp, index(32)), lane);
+  int64_t together = std::min<int64_t>(warps, 4);
+  d.step = 32 * together / 8; // 8 threads copy a row's half
+  d.share = d.rows / (warps / together);
+  bool alone = together == warps; // no other warpgroup
+  Value inGroup =
+      alone ? warp : arith::AndIOp::create(b, loc, warp, index(3)).getResult();
+  Value number = add(mul(inGroup, index(32)), lane);
   d.row = arith::ShRUIOp::create(b, loc, number, index(3));
+  if (!alone) {
+    Value group = arith::ShRUIOp::create(b, loc, warp, index(2));
+    d.row = add(d.row, mul(group, index(d.share)));
+  }
   d.chunk = arith::AndIOp::create(b, loc, number, index(7));
   d.l7 = arith::AndIOp::create(b, loc, d.row, index(7));
   return d;
@@ -379,63 +386,46 @@ Value ThreadLowering::furtherRow(const DealtRows &d, Value to, int64_t at,
   return add(to, i32(d.offset(at, half)));
 }
 
-/// Starts copies of rows as they are in memory.
+/// Starts copies of rows. Of interleaved ones 8 of 32 channels lie together in
+/// memory as four pairs, which go to the four 16-byte chunks, each to the same
+/// word: chunk 4g + t becomes word t of chunks 4g .. 4g + 3.
 void ThreadLowering::copyRows(tile::LoadOp op, Value base) {
   const Memory &memory = memories.find(op.getSource())->second;
   DealtRows d = dealRows(op);
-  Value ofRow = mul(d.row, index(128));
-  Value chunk = arith::XOrIOp::create(b, loc, d.chunk, d.l7);
-  Value to = add(base, toI32(add(ofRow, mul(chunk, index(16)))));
+  int64_t pieces = op.getInterleave() ? 4 : 1, bytes = 16 / pieces;
+  Value start = mul(d.row, index(128)), chunk = d.chunk;
+  if (op.getInterleave()) {
+    Value word = arith::AndIOp::create(b, loc, chunk, index(3));
+    start = add(start, mul(word, index(bytes)));
+    chunk = arith::AndIOp::create(b, loc, chunk, index(4));
+  }
+  SmallVector<Value> to;
+  for (int64_t c = 0; c < pieces; ++c) {
+    Value at =
+        arith::XOrIOp::create(b, loc, c ? add(chunk, index(c)) : chunk, d.l7);
+    to.push_back(add(base, toI32(add(start, mul(at, index(16))))));
+  }
+  auto cache = NVVM::LoadCacheModifierKindAttr::get(
+      b.getContext(), bytes == 16 ? NVVM::LoadCacheModifierKind::CG
+                                  : NVVM::LoadCacheModifierKind::CA);
   Rows from = rowsAt(op, memory, d.row, toI64(mul(d.chunk, index(16))));
-  for (int64_t at = 0; at < d.rows; at += d.step) {
-    Place place = placeOf(from, at, at + d.step - 1);
+  for (int64_t at = 0; at < d.share; at += d.step) {
+    Place place = placeOf(from, at, d.rows - d.share + at + d.step - 1);
     Value source = place.pointer, size;
     if (place.valid) {
+      // An invalid row reads nothing, wherever its pointer stands.
       source =
           LLVM::SelectOp::create(b, loc, place.valid, source, memory.pointer);
-      size = arith::SelectOp::create(b, loc, place.valid, i32(16), i32(0));
+      size = arith::SelectOp::create(b, loc, place.valid, i32(bytes), i32(0));
     }
-    for (int64_t half = 0; half < d.halves; ++half) {
-      // An invalid row reads nothing, wherever its pointer stands.
-      Value there = advance(source, half * 128);
-      NVVM::CpAsyncOp::create(
-          b, loc, sharedPointer(furtherRow(d, to, at, half)), there,
-          b.getI32IntegerAttr(16),
-          NVVM::LoadCacheModifierKindAttr::get(b.getContext(),
-                                               NVVM::LoadCacheModifierKind::CG),
-          size);
-    }
+    for (int64_t half = 0; half < d.halves; ++half)
+      for (int64_t c = 0; c < pieces; ++c)
+        NVVM::CpAsyncOp::create(b, loc,
+                                sharedPointer(furtherRow(d, to[c], at, half)),
+                                advance(source, half * 128 + c * bytes),
+                                b.getI32IntegerAttr(bytes), cache, size);
   }
   NVVM::CpAsyncCommitGroupOp::create(b, loc);
-}
-
-/// Rows with interleaved channels: of 32 channels 8 lie together in memory as
-/// four pairs, which go to the four 16-byte chunks, each to the same word.
-void ThreadLowering::copyRowsInterleaved(tile::LoadOp op, Value base) {
-  const Memory &memory = memories.find(op.getSource())->second;
-  DealtRows d = dealRows(op);
-  // Chunk 4g + t of memory becomes word t of chunks 4g .. 4g + 3.
-  Value first = arith::AndIOp::create(b, loc, d.chunk, index(4));
-  Value word = arith::AndIOp::create(b, loc, d.chunk, index(3));
-  Value start =
-      add(base, toI32(add(mul(d.row, index(128)), mul(word, index(4)))));
-  Value to[4];
-  for (int64_t c = 0; c < 4; ++c) {
-    Value at = arith::XOrIOp::create(b, loc, add(first, index(c)), d.l7);
-    to[c] = add(start, toI32(mul(at, index(16))));
-  }
-  Type quadType = VectorType::get({4}, b.getI32Type());
-  Rows from = rowsAt(op, memory, d.row, toI64(mul(d.chunk, index(16))));
-  for (int64_t at = 0; at < d.rows; at += d.step) {
-    Place place = placeOf(from, at, at + d.step - 1);
-    for (int64_t half = 0; half < d.halves; ++half) {
-      Value v = guardedLoad(place, memory.pointer, quadType, half * 128);
-      for (int64_t c = 0; c < 4; ++c)
-        LLVM::StoreOp::create(b, loc,
-                              LLVM::ExtractElementOp::create(b, loc, v, i32(c)),
-                              sharedPointer(furtherRow(d, to[c], at, half)), 4);
-    }
-  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -465,20 +455,37 @@ LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
       rowTiles(type) != 1)
     return op.emitOpError("expected 16 accumulator rows a warp and a ring");
   const Ring &ring = it->second;
-  int64_t bytes = rowBytes(ring.tile), column = op.getColumnOffset();
+  tile::LayoutAttr layout = tile::layoutOf(ring.tile);
+  int64_t bytes = rowBytes(ring.tile), lines = bytes / 128;
+  bool swizzled = layout.getKind() == "swizzled";
+  if (swizzled ? layout.getRows() != 1 || !llvm::isPowerOf2_64(lines)
+               : layout.getKind() != "staged")
+    return op.emitOpError("expected layout staged, or swizzled with 1 row of a "
+                          "power of two of 128 bytes, got ")
+           << ring.tile;
   Value stage = ofTeam(op, ring);
   if (!stage)
     return failure();
+  Value row = firstRow(type), chunk = quad;
+  if (swizzled) // of a line's number the part that is the row's
+    chunk = arith::XOrIOp::create(
+        b, loc, chunk,
+        arith::AndIOp::create(b, loc, mul(row, index(lines)), index(7)));
   Value start =
-      add(stage,
-          toI32(add(mul(firstRow(type), index(bytes)), mul(quad, index(16)))));
+      add(stage, toI32(add(mul(row, index(bytes)), mul(chunk, index(16)))));
   Type element = ring.tile.getElementType();
   for (int64_t h = 0; h < 2; ++h)
     for (int64_t at = 0; at < type.getDimSize(1); at += 32) {
-      Value to = add(start, i32(h * 8 * bytes + (at + column) * 2));
-      LLVM::StoreOp::create(b, loc,
-                            vectorOf(packRun(op.getValue(), h, at, element)),
-                            sharedPointer(to), 16);
+      int64_t offset = (op.getColumnOffset() + at) * 2;
+      Value to = start;
+      if (swizzled) {
+        int64_t line = offset / 128 % 8;
+        to = arith::XOrIOp::create(b, loc, to, i32(offset % 128 ^ line * 16));
+        offset -= offset % 128;
+      }
+      LLVM::StoreOp::create(
+          b, loc, vectorOf(packRun(op.getValue(), h, at, element)),
+          sharedPointer(add(to, i32(h * 8 * bytes + offset))), 16);
     }
   return success();
 }
@@ -541,6 +548,9 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
   auto role = op->getParentOfType<tile::RoleOp>();
   int64_t rows = ring.tile.getDimSize(0), bytes = rowBytes(ring.tile);
   int64_t teams = role ? role.getTeams() : 1;
+  if (tile::layoutOf(ring.tile).getRows() != 1)
+    return op.emitOpError("expected layout swizzled with 1 row, got ")
+           << ring.tile;
   // Each has a stage, or they share one.
   bool own = ring.stages != 1;
   int64_t share = own ? rows : rows / teams;
@@ -574,6 +584,7 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
     Value chunk = add(mul(at[1], index(memory.type.getDimSize(2))), at[2]);
     Value piece = arith::ShRUIOp::create(b, loc, chunk, index(4));
     Value first = arith::AndIOp::create(b, loc, chunk, index(3));
+    Value line = toI32(mul(at[3], index(bytes / 128)));
     for (int64_t four = 0; four < 4; ++four) {
       // As settledPair places the row 4 * four after the first.
       Value ofFour = arith::XOrIOp::create(b, loc, first,
@@ -582,7 +593,7 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
       NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(
           b, loc, tensorMaps.lookup(op.getDest()),
           sharedPointer(add(from, toI32(staged))),
-          ValueRange{i32(0), toI32(at[3]), toI32(ofFour), i32(0), toI32(piece)},
+          ValueRange{i32(0), line, toI32(ofFour), i32(0), toI32(piece)},
           evictPolicy(op.getEvict()), NVVM::TMAStoreMode::TILE, Value());
     }
   }

@@ -10,7 +10,8 @@
 //   rows    [m][h]     row 16m+8h+g
 //   columns [n][e]     column 8n+2c+e
 //   swizzled           the same, of the first half; halves of 64 channels, a
-//                      row 128 bytes, 16-byte chunk q of it at q ^ (r % 8)
+//                      row 128 bytes, 16-byte chunk q of it at q ^ (r % 8); row
+//                      by row r is the number of these 128 bytes in the tile
 //   staged             one base address; rows as they lie in memory
 //   shared             one base address; row r at r * bytes, 16-byte chunk q of
 //                      it at q ^ (r % 8)
@@ -364,9 +365,9 @@ private:
   LogicalResult lowerStage(tile::StageOp op);
   LogicalResult loadSwizzled(tile::LoadOp op);
   /// Halves of rows, dealt to threads that copy 16 bytes each: this one's row
-  /// and chunk of every `step` rows.
+  /// and chunk of every `step` rows of its warpgroup's `share`.
   struct DealtRows {
-    int64_t rows, halves, step;
+    int64_t rows, halves, step, share;
     Value row, chunk, l7; ///< l7: the row's low bits, for the swizzle
     /// Bytes to the half of the row `at` rows further in shared memory.
     int64_t offset(int64_t at, int64_t half) const {
@@ -377,7 +378,6 @@ private:
   /// Where a chunk at `to` is in the half of the row `at` rows further.
   Value furtherRow(const DealtRows &d, Value to, int64_t at, int64_t half);
   void copyRows(tile::LoadOp op, Value base);
-  void copyRowsInterleaved(tile::LoadOp op, Value base);
   /// The number of a role's team, of more than one.
   Value teamOf(tile::RoleOp role) {
     return mapping.lookup(role.getBody().getArgument(0));
@@ -396,6 +396,16 @@ private:
     if (role.getTeams() > 1)
       number = add(number, toI32(teamOf(role)));
     meetAt(number, 32 * role.getWarps());
+  }
+  /// The warps of each of a role's warpgroups meet.
+  void meetInWarpgroups(tile::RoleOp role) {
+    int64_t groups = role.getWarps() / 4;
+    if (groups < 2)
+      return meet(role);
+    Value number = arith::ShRUIOp::create(b, loc, warp, index(2));
+    if (role.getTeams() > 1)
+      number = add(number, mul(teamOf(role), index(groups)));
+    meetAt(add(toI32(number), i32(8 + role.getFirst() / 4)), 128);
   }
   LogicalResult lowerCopyOut(tile::CopyOutOp op);
   LogicalResult copyOutSettled(tile::CopyOutOp op, const Ring &ring,

@@ -114,17 +114,18 @@ LogicalResult WarpSpecializer::nameBox(tile::LoadOp load,
                  {strides[2], 64, channels, 1});
 }
 
-/// And for where rows of 4 pairs are copied to: every fourth chunk of 16.
+/// And for where rows of 4 pairs are copied to: every fourth chunk of 16. A row
+/// is so many times 64 channels.
 LogicalResult WarpSpecializer::nameBox(tile::StoreOp store) {
   auto settle = store.getDest().getDefiningOp<tile::SettleOp>();
   if (!settle)
     return store.emitOpError("expected rows that are settled");
   auto type = cast<MemRefType>(settle.getInto().getType());
   int64_t channels = type.getDimSize(4), chunk = 8 * channels;
-  return nameBox(
-      store, settle.getInto(), {1, 4, 1, 1, channels},
-      {type.getDimSize(1) * type.getDimSize(2) / 16, 4, 4, 8, channels},
-      {16 * chunk, 4 * chunk, chunk, channels, 1});
+  int64_t pieces = type.getDimSize(1) * type.getDimSize(2) / 16;
+  return nameBox(store, settle.getInto(), {1, 4, 1, channels / 64, 64},
+                 {pieces, 4, 4, chunk / 64, 64},
+                 {16 * chunk, 4 * chunk, chunk, 64, 1});
 }
 
 /// A box of `memory`, of which extents and strides tell where it is no tokens.

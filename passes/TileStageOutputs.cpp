@@ -110,8 +110,14 @@ struct TileStageOutputs
       Location loc = first.getLoc();
       auto value = cast<RankedTensorType>(first.getValue().getType());
       auto dest = cast<MemRefType>(first.getDest().getType());
-      auto layout = tile::LayoutAttr::get(&getContext(), "staged",
-                                          tile::layoutOf(value).getWarps());
+      // Settled rows leave by a tensor map, whose swizzle keeps neighbours,
+      // which are stored at once, in different banks.
+      int64_t warps = tile::layoutOf(value).getWarps();
+      auto layout =
+          isSettled(first.getDest())
+              ? tile::LayoutAttr::get(&getContext(), "swizzled", warps,
+                                      /*rows=*/1)
+              : tile::LayoutAttr::get(&getContext(), "staged", warps);
       auto tileType =
           RankedTensorType::get({value.getDimSize(0), dest.getShape().back()},
                                 dest.getElementType(), layout);

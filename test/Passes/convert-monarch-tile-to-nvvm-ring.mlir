@@ -205,8 +205,12 @@ func.func @parts(%q: memref<?x4x4x192x2x64xbf16, strided<[?, ?, ?, ?, ?, 1]>>, %
     monarch_tile.role "consumer" warps 12 from 0 registers 0 {
       // CHECK: nvvm.cp.async.wait.group 0
       %rows = monarch_tile.load %q[%c0] {in_bounds = array<i1: true, true, true, true, true>, map = #rows} : memref<?x4x4x192x2x64xbf16, strided<[?, ?, ?, ?, ?, 1]>> -> tensor<192x64xbf16, #query>
-      // All have read what is there; then it is overwritten.
-      // CHECK: nvvm.barrier
+      // A warpgroup has read its rows, which it overwrites: it meets at a barrier of
+      // its own.
+      // CHECK: %[[GROUP:.+]] = arith.shrui %{{.*}}, %c2{{.*}} : index
+      // CHECK-NEXT: %[[NUMBER:.+]] = arith.index_cast %[[GROUP]] : index to i32
+      // CHECK: %[[OWN:.+]] = arith.addi %[[NUMBER]], %c8_i32
+      // CHECK: nvvm.barrier id = %[[OWN]] number_of_threads = %c128_i32
       // CHECK: nvvm.cp.async.shared.global
       // CHECK: nvvm.cp.async.commit.group
       // CHECK-NOT: nvvm.cp.async.wait.group
@@ -221,8 +225,11 @@ func.func @parts(%q: memref<?x4x4x192x2x64xbf16, strided<[?, ?, ?, ?, ?, 1]>>, %
       monarch_tile.raise %staged[%n] parts 3 : <6>
       // CHECK: nvvm.cp.async.wait.group 0
       // CHECK-NEXT: nvvm.fence.proxy
-      // CHECK: nvvm.barrier {{.*}}number_of_threads
+      // CHECK: nvvm.barrier id = %c1_i32{{.*}} number_of_threads = %c384_i32
       monarch_tile.wait 0
+      // CHECK: nvvm.cp.async.wait.group 0
+      // CHECK: nvvm.barrier id = %{{.*}} number_of_threads = %c128_i32
+      monarch_tile.wait 0 parts 3
     }
   }
   return

@@ -4,7 +4,7 @@
 
 #out = affine_map<(d0, d1) -> (0, d0 floordiv 8, d1, d0 mod 8)>
 #in = affine_map<(d0, d1, d2) -> (0, (d0 + d2) floordiv 8, d1, (d0 + d2) mod 8)>
-#staged = #monarch_tile.layout<staged, warps = 4>
+#staged = #monarch_tile.layout<swizzled, warps = 4, rows = 1>
 #acc = #monarch_tile.layout<acc, warps = 4>
 #q = #monarch_tile.layout<swizzled, warps = 4>
 #rows = #monarch_tile.layout<swizzled, warps = 4, rows = 8>
@@ -61,6 +61,22 @@ func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %into: memref<?x4x64x8x256xb
           monarch_tile.await_out pending 0 complete
         }
       }
+      monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+        // A row's 512 bytes are 4 lines of the swizzle. Chunk c of line l of row r
+        // is at c xor (4r + l) mod 8: a thread's two, of line 1, at 1 and at 5.
+        // CHECK: %[[LINES:.+]] = arith.muli %[[ROW:.+]], %c4{{.*}} : index
+        // CHECK: arith.andi %[[LINES]], %c7{{.*}} : index
+        // CHECK: arith.xori
+        // CHECK: %[[TO:.+]] = arith.xori %[[START:.+]], %c16_i32
+        // CHECK: arith.addi %[[TO]], %c128_i32
+        // CHECK: llvm.store {{.*}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
+        // CHECK: arith.xori %[[START]], %c80_i32
+        // CHECK: llvm.store {{.*}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
+        // CHECK: arith.xori %[[START]], %c16_i32
+        // CHECK: arith.addi %{{.*}}, %c4224_i32
+        %v = arith.constant dense<1.0> : tensor<64x64xf32, #acc>
+        monarch_tile.stage %v to %stage {column_offset = 64 : i64} : tensor<64x64xf32, #acc> -> <1, tensor<64x256xbf16, #staged>>
+      }
     } else {
       %tiles = monarch_tile.alloc_ring : <2, tensor<32x256xbf16, #rows>>
       monarch_tile.role "producer" warps 4 from 4 registers 0 {
@@ -78,8 +94,12 @@ func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %into: memref<?x4x64x8x256xb
         // the second descriptor; so that the rows of a half are not together.
         // CHECK: arith.constant 4611687117939081216 : i64
         // CHECK: llvm.inline_asm has_side_effects {{.*}}wgmma.mma_async
+        // Interleaved rows come by words, to four chunks from one.
+        // CHECK-COUNT-32: nvvm.cp.async.shared.global {{.*}}, 4, cache = ca
+        // CHECK-NEXT: nvvm.cp.async.commit.group
         %s = monarch_tile.dot %q, %tile transposed_rhs : tensor<64x128xbf16, #q>, tensor<32x256xbf16, #rows> -> tensor<64x32xf32, #acc>
         %done = monarch_tile.await %s pending 0 : tensor<64x32xf32, #acc>
+        %next = monarch_tile.load %query[%n] interleave into %q : tensor<64x128xbf16, #q> {in_bounds = array<i1: true, true, true, true, true>, map = affine_map<(d0, d1) -> (d0, 0, 0, d1, 0)>} : memref<?x4x4x4x2x128xbf16, strided<[?, ?, ?, ?, ?, 1]>> -> tensor<64x128xbf16, #q>
         monarch_tile.release %tiles[%c0] : !monarch_tile.ring<2, tensor<32x256xbf16, #rows>>
       }
     }

@@ -267,14 +267,16 @@ func.func @after(%y: memref<?x64xf32>, %n: index)
 // -----
 
 // Barriers are made before any warp may wait at one.
+#rows = affine_map<(d0, d1) -> (d0, d1, 0)>
 #swizzled = #monarch_tile.layout<swizzled, warps = 4>
-func.func @late(%n: index)
+func.func @late(%m: memref<?x256x1x128xbf16>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 24, warps = 4, stages = 2, chunk = 64, element = bf16>} {
   scf.forall (%i) in (%n) {
     monarch_tile.role "consumer" warps 4 from 0 registers 0 {
     }
     // expected-error @below {{expected a ring of bulk copies before all roles}}
     %ring = monarch_tile.alloc_ring : <2, tensor<24x128xbf16, #swizzled>>
+    monarch_tile.copy_bulk %m[%i] box [1, 24, 1, 64] to %ring[%i] {map = #rows} : memref<?x256x1x128xbf16> -> <2, tensor<24x128xbf16, #swizzled>>
   }
   return
 }

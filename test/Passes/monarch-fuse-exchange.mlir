@@ -13,7 +13,7 @@
 
 // Nor does it where they go through a ring.
 // RING: func.func @attention
-// RING-NEXT: monarch.kernel "attention" schedule <kind = "wgmma", {{.*}}, ring = 85, slots = 320> beside <kind = "wgmma", {{.*}}, ring = 47, slots = 320> {
+// RING-NEXT: monarch.kernel "attention" schedule <kind = "wgmma", {{.*}}, ring = 85, slots = 352> beside <kind = "wgmma", {{.*}}, ring = 47, slots = 352> {
 // RING-NEXT: monarch.r_step
 // RING-NEXT: monarch.l_step
 // RING-NEXT: monarch.yield

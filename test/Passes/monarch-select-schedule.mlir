@@ -44,11 +44,11 @@
 
 // Between 33 and 64 rows in a block a pair's outputs fit a warpgroup: 47 programs
 // hold a slab's 187 pairs, the others deal its keys.
-// RING: remark: kernel r_step: wgmma 192 x 80 tiles, 12 warps, 2 stages: rows go to the l_step through a ring in L2, 85 programs beside its 47, an estimated 9785k clocks against 11180k apart
+// RING: remark: kernel r_step: wgmma 192 x 80 tiles, 12 warps, 2 stages: rows go to the l_step through a ring in L2, 85 programs beside its 47, an estimated 9183k clocks against 11180k apart
 // RING: remark: kernel l_step: wgmma 64 x 32 tiles, 16 warps, 2 stages: rows come from the r_step through a ring in L2, a pair for every 1 warpgroups
-// RING: kernel "attention" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 85, slots = 320>
-// RING-SAME: beside <kind = "wgmma", rows = 64, columns = 32, warps = 16, stages = 2, chunk = 128, element = bf16, ring = 47, slots = 320>
-// RING14: kernel "attention" schedule <{{.*}}, ring = 85, slots = 320> beside <{{.*}}, ring = 47, slots = 320>
+// RING: kernel "attention" schedule <kind = "wgmma", rows = 192, columns = 80, warps = 12, stages = 2, chunk = 64, element = bf16, ring = 85, slots = 352>
+// RING-SAME: beside <kind = "wgmma", rows = 64, columns = 32, warps = 16, stages = 2, chunk = 128, element = bf16, ring = 47, slots = 352>
+// RING14: kernel "attention" schedule <{{.*}}, ring = 85, slots = 352> beside <{{.*}}, ring = 47, slots = 352>
 // DEALT: kernel "attention" schedule <{{.*}}, ring = 77, slots = 224> beside <{{.*}}, ring = 47, slots = 224>
 // Too few keys to fill and drain a ring.
 // SHORT: kernel "r_step" schedule <kind = "wgmma", rows = 192, columns = 80,
@@ -56,7 +56,7 @@
 
 // 135 rows are two warpgroups' and 7 more, which single warps have; R's tile has
 // as many rows as a slab has pairs.
-// MANY: remark: kernel r_step: wgmma 64 x 80 tiles, 8 warps, 1 stages: rows go to the l_step through a ring in L2, 69 programs beside its 63, an estimated 4892k clocks against 4941k apart
+// MANY: remark: kernel r_step: wgmma 64 x 80 tiles, 8 warps, 1 stages: rows go to the l_step through a ring in L2, 69 programs beside its 63, an estimated 4625k clocks against 4941k apart
 // MANY: remark: kernel l_step: wgmma 128 x 64 tiles, 8 warps, 4 stages: rows come from the r_step through a ring in L2, a pair for every 2 warpgroups
 // MANY: kernel "attention" schedule <kind = "wgmma", rows = 64, columns = 80, warps = 8, stages = 1, chunk = 64, element = bf16, ring = 69, slots = 704>
 // MANY-SAME: beside <kind = "wgmma", rows = 128, columns = 64, warps = 8, stages = 4, chunk = 128, element = bf16, ring = 63, slots = 704, rest = 16>

@@ -68,8 +68,10 @@
 // A ring. Beside a writer's consumers single threads: one starts copies, one waits
 // for readers, three copy out for a warpgroup each, one counts; consumers exchange
 // signals with the others.
-// A box of the ring is a chunk: 8 keys' rows of a pair.
-// PERSISTENT: {box = array<i64: 1, 4, 8, 64>, buffer = "ring", extents = array<i64: 7680, 4, 8, 64>, offset = 0 : i64, strides = array<i64: 2048, 64, 256, 1>}
+// A box that is read is a chunk: 8 keys' rows of a pair.
+// PERSISTENT: {box = array<i64: 1, 4, 8, 64>, buffer = "ring", extents = array<i64: 8448, 4, 8, 64>, offset = 0 : i64, strides = array<i64: 2048, 64, 256, 1>}
+// Rows go out by 4 pairs, 64 channels to a line of the swizzle.
+// PERSISTENT: {box = array<i64: 1, 4, 1, 4, 64>, buffer = "ring", extents = array<i64: 528, 4, 4, 32, 64>, offset = 0 : i64, strides = array<i64: 32768, 8192, 2048, 64, 1>}
 // PERSISTENT: %[[FREE:.+]] = monarch_tile.alloc_signal : <8>
 // PERSISTENT: monarch_tile.alloc_signal : <3>
 // PERSISTENT-NEXT: %[[STORED:.+]] = monarch_tile.alloc_signal : <3>
@@ -95,7 +97,7 @@
 // Rows that the next turn wants come beside this turn's products.
 // PERSISTENT: scf.for %[[T:.+]] = {{.*}} iter_args(%[[Q:.+]] = %{{.*}}, %[[NEW:.+]] = %false
 // PERSISTENT-NEXT: scf.if %[[NEW]] {
-// PERSISTENT-NEXT: monarch_tile.wait 0
+// PERSISTENT-NEXT: monarch_tile.wait 0 parts 3
 // PERSISTENT-NOT: _count
 // PERSISTENT: monarch_tile.dot %[[Q]],
 // PERSISTENT: monarch_tile.load {{.*}} into %[[Q]]
@@ -103,7 +105,8 @@
 // PERSISTENT-NOT: _count
 // PERSISTENT: monarch_tile.raise %[[STORED]][%[[T]]] parts 3
 // Beside a reader's four teams a warp each starts copies, of which 4 lanes take a
-// chunk each. Rows of the ring are read once. A team counts what has come.
+// chunk each. Rows of the ring are read once. A team counts what has come. Query
+// rows of the next slab come beside what this one's last scores lead to.
 // PERSISTENT: monarch_tile.alloc_ring : <8, tensor<32x256xbf16, #swizzled{{.*}}>>
 // PERSISTENT: monarch_tile.role "producer" warps 4 from 16 registers 32 {
 // PERSISTENT-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 teams 4 lanes 4 {
@@ -111,8 +114,18 @@
 // PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 1, 8, 64] to %[[K:.+]][{{.*}} {evict = "first"
 // PERSISTENT: monarch_tile.copy_bulk {{.*}} box [1, 1, 32, 8] to %[[B:.+]][{{.*}} {evict = "first"
 // PERSISTENT: monarch_tile.role beside "consumer" warps 4 from 0 registers 112 teams 4 {
+// PERSISTENT: %[[FIRST:.+]] = monarch_tile.load
+// PERSISTENT: scf.for {{.*}} iter_args(%[[SLABS:.+]] = %[[FIRST]])
+// PERSISTENT-NEXT: monarch_tile.wait 0{{$}}
+// PERSISTENT-NOT: _count
+// PERSISTENT: scf.for {{.*}} iter_args({{.*}}, %[[Q:.+]] = %[[SLABS]])
 // PERSISTENT-NOT: _count
 // PERSISTENT: monarch_tile.acquire %[[K]][
+// PERSISTENT: %[[S:.+]] = monarch_tile.dot %[[Q]],
+// PERSISTENT-NEXT: monarch_tile.await %[[S]]
+// PERSISTENT: arith.cmpi eq, %{{.*}}, %c928
+// PERSISTENT: scf.if
+// PERSISTENT: monarch_tile.load {{.*}} interleave into %[[Q]]
 // PERSISTENT-NOT: _count
 // PERSISTENT: monarch_tile.acquire %[[B]][
 // PERSISTENT-NEXT: monarch_tile.add_count %{{.*}}[%{{.*}}] reads
@@ -151,6 +164,8 @@
 // MANY: monarch_tile.role "producer" warps 4 from 12 registers 32 {
 // MANY-NEXT: monarch_tile.role "producer" warps 1 from 0 registers 0 lanes 8 {
 // MANY: monarch_tile.role beside "consumer" warps 8 from 0 registers 144 {
+// Each has query rows of its own, and does not wait for the other.
+// MANY: monarch_tile.wait 0 parts 2
 // MANY: scf.for %{{.*}} = %c0 to %c960 step %c64
 // MANY: monarch_tile.acquire %[[ROWS]][
 // MANY: monarch_tile.add_count %{{.*}}[%{{.*}}] reads

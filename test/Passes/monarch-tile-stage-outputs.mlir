@@ -127,6 +127,32 @@ func.func @teams(%y: memref<?x8x9x8x128xbf16>, %v: tensor<64x64xf32, #acc>, %n: 
   return
 }
 
+// Settled rows leave by a tensor map, from its swizzle.
+// CHECK-LABEL: func.func @settled
+// CHECK: %[[P:.+]] = monarch_tile.alloc_ring : <1, tensor<64x256xbf16, #swizzled{{.*}}>>
+// CHECK: monarch_tile.copy_out %[[P]] to %nearInto
+// CHECK: monarch_tile.stage %{{.*}} to %[[P]]
+func.func @settled(%ring: memref<?x4x64x8x256xbf16>, %scratch: memref<8xi32>, %v: tensor<64x256xf32, #acc>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.forall (%p) in (8) {
+    %number, %near, %nearInto = monarch_tile.settle %p, %ring, %ring, %scratch programs 8 writers 3 pairs 4 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+    %staged = monarch_tile.alloc_signal : <1>
+    monarch_tile.role "producer" warps 1 from 4 registers 0 {
+      scf.for %k = %c0 to %n step %c1 {
+        monarch_tile.await_signal %staged[%k] : <1>
+      }
+    }
+    monarch_tile.role "consumer" warps 4 from 0 registers 0 {
+      scf.for %k = %c0 to %n step %c1 {
+        monarch_tile.store %v, %nearInto[%c0, %k] interleave {in_bounds = array<i1: true, true, true, true>, map = #row} : tensor<64x256xf32, #acc>, memref<?x4x64x8x256xbf16>
+        monarch_tile.raise %staged[%k] : <1>
+      }
+    }
+  }
+  return
+}
+
 // -----
 
 // A signal that nobody awaits says nothing of rows.

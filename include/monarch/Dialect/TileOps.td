@@ -40,7 +40,8 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
     - `swizzled`: shared memory, halves of 64 channels, a row's 128 bytes in
       16-byte chunks XORed with the row's low bits: the 128-byte swizzle of TMA
       and wgmma. With `rows` = 8 all halves of 8 rows lie together, then those
-      of the next 8;
+      of the next 8; with `rows` = 1 those of each row, as in memory, XORed with
+      the low bits of 128 bytes' number in the tile;
     - `staged`: shared memory, rows as they lie in memory; on their way out,
       written and copied by the warp that holds them;
     - `exchanged`: shared memory, rows that members of a cluster have sent each
@@ -128,7 +129,7 @@ def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments,
 
     With `into`, a tile of layout `swizzled` that is read no more, the rows take
     its place, and are only on their way: a `monarch_tile.wait` comes before they
-    are read.
+    are read. Each warpgroup loads the rows that it holds.
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
       Optional<Index>:$limit, AffineMapAttr:$map, DenseBoolArrayAttr:$in_bounds,
@@ -500,10 +501,12 @@ def Tile_WaitOp : Tile_Op<"wait"> {
   let description = [{
     A barrier among all threads of the program, or the role, as well: what was
     copied is visible to all, and all have finished reading the stages read
-    before.
+    before. With `parts` only the role's warpgroups meet, so many, each for
+    itself: enough for rows that each has loaded for itself.
   }];
-  let arguments = (ins I64Attr:$pending);
-  let assemblyFormat = "$pending attr-dict";
+  let arguments = (ins I64Attr:$pending, DefaultValuedAttr<I64Attr, "1">:$parts);
+  let assemblyFormat = "$pending (`parts` $parts^)? attr-dict";
+  let hasVerifier = 1;
 }
 
 def Tile_ReadOp : Tile_Op<"read", [MemoryEffects<[MemRead]>]> {
@@ -565,7 +568,8 @@ def Tile_AwaitOp : Tile_Op<"await", [AllTypesMatch<["product", "result"]>]> {
 def Tile_StageOp : Tile_Op<"stage"> {
   let summary = "put columns of a tile where they will be copied out from";
   let description = [{
-    Columns `column_offset` onwards of the ring's tile, of layout `staged`,
+    Columns `column_offset` onwards of the ring's tile, of layout `staged` or,
+    for rows that `monarch_tile.settle` has placed, `swizzled` row by row,
     receive the tile's columns, rounded to its type and interleaved as by
     `monarch_tile.store ... interleave`.
   }];

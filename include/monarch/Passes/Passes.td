@@ -326,7 +326,8 @@ def MonarchTileSpecializeWarps : Pass<"monarch-tile-specialize-warps", "::mlir::
     kernel (`ring` in the schedule) single threads beside the consumers also wait
     for other programs, copy out and count for them: each takes a way to the L2
     cache and back, and consumers only exchange signals with those threads. Its
-    query rows are loaded a turn ahead. The launch plan learns which arguments
+    query rows are loaded a turn ahead, those of its readers beside the last tile
+    of a slab. The launch plan learns which arguments
     need a tensor map, and of which box.
 
     Before:
@@ -370,7 +371,8 @@ def MonarchTileStageOutputs : Pass<"monarch-tile-stage-outputs", "::mlir::Module
     start a bulk copy of them; the place is free again when the copy has read
     it, a turn of the loop later. Where a signal is raised after them, the role
     that awaits it copies them out, and says by a signal of its own when the
-    place is free.
+    place is free. Rows that leave by a tensor map (`monarch_tile.settle`) are
+    staged in its swizzle.
 
     Before:
 

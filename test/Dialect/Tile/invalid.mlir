@@ -176,6 +176,16 @@ func.func @into(%m: memref<?x64xbf16>, %t: tensor<16x64xbf16>, %i: index) {
 
 // -----
 
+func.func @halves() {
+  monarch_tile.role "consumer" warps 8 from 0 registers 0 {
+    // expected-error @below {{expected parts 1 or 2, as the role has warpgroups, got 4}}
+    monarch_tile.wait 0 parts 4
+  }
+  return
+}
+
+// -----
+
 func.func @lanes() {
   // expected-error @below {{expected lanes in 1..32, and more than one of a producer of one warp only, got 8}}
   monarch_tile.role "consumer" warps 4 from 0 registers 24 lanes 8 {
@@ -323,7 +333,7 @@ func.func @column(%t: tensor<16x8xf32>, %i: index) {
 
 // -----
 
-// expected-error @below {{expected 8 rows, of a swizzled tile, got 16}}
+// expected-error @below {{expected 1 or 8 rows, of a swizzled tile, got 16}}
 func.func private @f(tensor<32x128xbf16, #monarch_tile.layout<swizzled, warps = 4, rows = 16>>)
 
 // -----

@@ -50,7 +50,7 @@ func.func @mapped(%m: memref<?x64xbf16>, %i: index, %e: i1, %a: tensor<32x64xbf1
   monarch_tile.copy_async %m[%i] limit %i to %ring[%i] if %e {in_bounds = array<i1: true>, map = #rows} : memref<?x64xbf16> -> <2, tensor<16x64xbf16, #shared>>
   // CHECK: monarch_tile.commit
   monarch_tile.commit
-  // CHECK: monarch_tile.wait 0
+  // CHECK: monarch_tile.wait 0{{$}}
   monarch_tile.wait 0
   // CHECK: monarch_tile.read %{{.*}}[%{{.*}}] : <2, {{.*}}> -> tensor<16x64xbf16, #shared>
   %k = monarch_tile.read %ring[%i] : <2, tensor<16x64xbf16, #shared>> -> tensor<16x64xbf16, #shared>
@@ -150,6 +150,8 @@ func.func @persistent(%counts: memref<4xi32>, %i: index, %n: index) {
     // CHECK: monarch_tile.raise %{{.*}}[%{{.*}}] parts 3 : <6>
     %p = monarch_tile.alloc_signal : <6>
     monarch_tile.raise %p[%i] parts 3 : <6>
+    // CHECK: monarch_tile.wait 0 parts 3
+    monarch_tile.wait 0 parts 3
     // CHECK: monarch_tile.await_signal %[[S]][%{{.*}}] : <4>
     monarch_tile.await_signal %s[%i] : <4>
   }
