@@ -6,7 +6,6 @@
 
 #include "monarch/Codegen/Targets.h"
 
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -16,6 +15,7 @@ using namespace monarch;
 namespace cl = llvm::cl;
 
 static cl::OptionCategory category("Problem");
+cl::OptionCategory &monarch::problemCategory() { return category; }
 
 static cl::opt<std::string>
     workload("workload", cl::desc("a canonical problem by name (see --list)"),

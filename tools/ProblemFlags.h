@@ -4,9 +4,13 @@
 
 #include "monarch/Geometry/Problem.h"
 
+#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Error.h"
 
 namespace monarch {
+
+/// Of the flags below.
+llvm::cl::OptionCategory &problemCategory();
 
 /// True when any flag that states a problem was given.
 bool hasProblemFlags();

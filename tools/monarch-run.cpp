@@ -1,5 +1,6 @@
 //===- monarch-run.cpp - run, verify and time attention -------------------===//
 
+#include "CommandLine.h"
 #include "DeviceRuns.h"
 #include "Inputs.h"
 #include "ProblemFlags.h"
@@ -15,12 +16,10 @@
 #include "monarch/Runtime/HostJit.h"
 #include "monarch/Runtime/Plan.h"
 #include "monarch/Support/Half.h"
-#include "monarch/Support/Version.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -44,11 +43,6 @@ static cl::opt<std::string> inputProblem(cl::Positional,
                                          cl::cat(category));
 static cl::opt<std::string> backend("backend", cl::desc("host or cuda"),
                                     cl::init("host"), cl::cat(category));
-static cl::opt<std::string> scheduleFlag(
-    "schedule",
-    cl::desc("parts of schedules, in place of what would be chosen: "
-             "r_step.stages=2,l_step.columns=16"),
-    cl::value_desc("kernel.part=value,..."), cl::cat(category));
 static cl::opt<std::string>
     archFlag("target",
              cl::desc("GPU target to compile for or to take from the bundle "
@@ -198,7 +192,7 @@ llvm::Error Session::runHost(const Problem &p, const Inputs &in,
                              std::vector<uint8_t> &out, Report &report) {
   auto start = std::chrono::steady_clock::now();
   auto module = buildProblem(&context, p, *findTarget("host"));
-  if (!module || mlir::failed(requestSchedule(*module, scheduleFlag)) ||
+  if (!module || mlir::failed(requestSchedule(*module, scheduleFlag())) ||
       mlir::failed(lowerTo(*module, Level::Host)))
     return makeError("compiling for the host failed");
   auto program = HostProgram::create(*module);
@@ -248,7 +242,7 @@ llvm::Expected<Bundle> Session::compile(const Problem &p, const CudaDriver &d) {
   auto module = buildProblem(&context, p, *target);
   if (!module)
     return makeError("the problem is not valid");
-  if (mlir::failed(requestSchedule(*module, scheduleFlag)))
+  if (mlir::failed(requestSchedule(*module, scheduleFlag())))
     return makeError("--schedule: not possible here");
   auto image = compileTarget(*module);
   if (mlir::failed(image))
@@ -463,11 +457,8 @@ static int runRandomProblems(Session &session) {
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
-  cl::SetVersionPrinter([](llvm::raw_ostream &os) {
-    os << "monarch-run " << versionString() << " (" << sourceHash() << ")\n";
-  });
-  cl::ParseCommandLineOptions(
-      argc, argv,
+  parseCommandLine(
+      argc, argv, "monarch-run", category,
       "Run, verify and time Monarch attention\n\n"
       "  monarch-run --workload=wan-480p-95 --heads=1 --input=video:1 "
       "--verify=sample\n");
@@ -502,7 +493,7 @@ int main(int argc, char **argv) {
   if (candidateFlag.getNumOccurrences()) {
     if (!verifyFlag.getNumOccurrences())
       return fail("--candidate: expected --verify with it, got none");
-    const cl::Option *ofRuns[] = {&backend,   &archFlag, &scheduleFlag,
+    const cl::Option *ofRuns[] = {&backend,   &archFlag, &scheduleFlag(),
                                   &bench,     &repeats,  &maxWorkspace,
                                   &outputFlag};
     for (const cl::Option *flag : ofRuns)
@@ -514,7 +505,7 @@ int main(int argc, char **argv) {
   Session session;
   if (randomProblems) {
     if (hasProblemFlags() || inputProblem.getNumOccurrences() || json ||
-        scheduleFlag.getNumOccurrences() || bench || !outputFlag.empty() ||
+        scheduleFlag().getNumOccurrences() || bench || !outputFlag.empty() ||
         !candidateFlag.empty())
       return fail("--random-problems: makes its own problems; expected no "
                   "problem, --schedule, --json, --bench, --output or "
@@ -530,7 +521,7 @@ int main(int argc, char **argv) {
                          : "expected a .mlir file, a bundle, or a problem: "
                            "--workload, --model, --grid or --tokens");
   if (fromFile) {
-    if (scheduleFlag.getNumOccurrences())
+    if (scheduleFlag().getNumOccurrences())
       return fail("--schedule: expected problem flags with it; a file is run "
                   "as it is");
     if (llvm::Error e = refuseProblemFlags(/*allowHeads=*/true))

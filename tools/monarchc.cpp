@@ -1,5 +1,6 @@
 //===- monarchc.cpp - compile attention from the command line -------------===//
 
+#include "CommandLine.h"
 #include "Presets.h"
 #include "ProblemFlags.h"
 
@@ -12,7 +13,6 @@
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
@@ -38,11 +38,6 @@ static cl::opt<std::string>
 static cl::opt<std::string> outputFile("o", cl::desc("output file"),
                                        cl::value_desc("path"), cl::init("-"),
                                        cl::cat(category));
-static cl::opt<std::string> scheduleFlag(
-    "schedule",
-    cl::desc("parts of schedules, in place of what would be chosen: "
-             "r_step.stages=2,l_step.columns=16"),
-    cl::value_desc("kernel.part=value,..."), cl::cat(category));
 static cl::opt<bool> printSummary(
     "print-summary",
     cl::desc("print a table of the compiled kernels on standard error"),
@@ -153,13 +148,10 @@ static int compileLlvmIr(llvm::StringRef text,
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
-  cl::SetVersionPrinter([](llvm::raw_ostream &os) {
-    os << "monarchc " << versionString() << " (" << sourceHash() << ")\n";
-  });
-  cl::ParseCommandLineOptions(argc, argv,
-                              "Monarch attention compiler\n\n"
-                              "  monarchc --workload=wan-480p-95 "
-                              "--target=sm_90a --emit=ptx -o k.ptx\n");
+  parseCommandLine(argc, argv, "monarchc", category,
+                   "Monarch attention compiler\n\n"
+                   "  monarchc --workload=wan-480p-95 "
+                   "--target=sm_90a --emit=ptx -o k.ptx\n");
   if (listRequested()) {
     printList();
     return 0;
@@ -274,9 +266,9 @@ int main(int argc, char **argv) {
       modules.push_back(std::move(module));
     }
   }
-  if (scheduleFlag.getNumOccurrences())
+  if (scheduleFlag().getNumOccurrences())
     for (auto &module : modules)
-      if (failed(requestSchedule(*module, scheduleFlag)))
+      if (failed(requestSchedule(*module, scheduleFlag())))
         return 1;
   if (modules.size() > 1 && emitFlag != "bundle")
     return fail("--target: expected one target for --emit=" + emitFlag +
