@@ -436,10 +436,13 @@ LogicalResult CopyBulkOp::verify() {
   if (failed(verifyEvict(*this, getEvict())))
     return failure();
   auto memory = cast<MemRefType>(getSource().getType());
+  RankedTensorType tile = cast<RingType>(getRing().getType()).getTile();
+  if (auto layout = dyn_cast_or_null<LayoutAttr>(tile.getEncoding()))
+    if (layout.getRows() == 1)
+      return emitOpError() << "expected no rows on their way out, got " << tile;
   AffineMap map = getMap();
   // Tiles of rank 1 have no channels.
-  int64_t results = memory.getRank() + 1 -
-                    cast<RingType>(getRing().getType()).getTile().getRank();
+  int64_t results = memory.getRank() + 1 - tile.getRank();
   if (map.getNumSymbols() || map.getNumDims() != getIndices().size() + 1 ||
       map.getNumResults() != results)
     return emitOpError() << "expected map with " << getIndices().size() + 1
@@ -515,13 +518,19 @@ LogicalResult StageOp::verify() {
   return success();
 }
 
+/// The warpgroups of a role, or of each of its teams; 1 where it has none.
+static int64_t warpgroupsOf(RoleOp role) {
+  return role && role.getWarps() % 4 == 0 ? role.getWarps() / 4 : 1;
+}
+
 LogicalResult WaitOp::verify() {
   auto role = (*this)->getParentOfType<RoleOp>();
-  int64_t groups = role && role.getWarps() % 4 == 0 ? role.getWarps() / 4 : 1;
-  int64_t parts = getParts();
+  bool computes = role && role.getKind() == "consumer";
+  int64_t groups = computes ? warpgroupsOf(role) : 1, parts = getParts();
   if (parts != 1 && parts != groups)
-    return emitOpError() << "expected parts 1 or " << groups
-                         << ", as the role has warpgroups, got " << parts;
+    return emitOpError() << "expected parts 1, or as many as a consumer has "
+                            "warpgroups, here "
+                         << groups << ", got " << parts;
   return success();
 }
 
@@ -530,8 +539,8 @@ template <typename Op> static LogicalResult verifyParts(Op op) {
   int64_t parts = op.getParts(), groups = 1;
   if (role && (role.getKind() == "producer" || role.getTeams() > 1))
     groups = role.getTeams();
-  else if (role && role.getWarps() % 4 == 0)
-    groups = role.getWarps() / 4;
+  else if (role)
+    groups = warpgroupsOf(role);
   if (parts != 1 && (parts < 1 || parts != groups))
     return op.emitOpError()
            << "expected parts 1 or " << groups
@@ -561,6 +570,14 @@ LogicalResult CopyOutOp::verify() {
                     strides[rank - 2] != tile.getDimSize(1))))
     return emitOpError() << "expected runs of 8 rows of " << tile
                          << " that are one piece of memory, got " << memory;
+  // A tensor map takes its swizzle off, where others copy what is there.
+  auto layout = dyn_cast_or_null<LayoutAttr>(tile.getEncoding());
+  if (layout &&
+      (settled ? layout.getKind() != "swizzled" || layout.getRows() != 1
+               : layout.getKind() != "staged"))
+    return emitOpError() << "expected layout "
+                         << (settled ? "swizzled with 1 row" : "staged")
+                         << " for this memory, got " << tile;
   return verifyAddress(*this, memory, getMap(), getIndices().size(),
                        getInBounds(), rank - 1);
 }

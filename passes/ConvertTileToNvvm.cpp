@@ -377,8 +377,10 @@ LogicalResult ThreadLowering::run() {
   kernel->setAttr("nvvm.kernel", b.getUnitAttr());
   allWarps = warps;
   int64_t members = 1;
+  bool hasRoles = false;
   from.walk([&](Operation *op) {
     auto role = dyn_cast<tile::RoleOp>(op);
+    hasRoles |= bool(role);
     if (role && !role->getParentOfType<tile::RoleOp>())
       allWarps = std::max<int64_t>(
           allWarps, role.getFirst() + role.getTeams() * role.getWarps());
@@ -386,6 +388,9 @@ LogicalResult ThreadLowering::run() {
       members =
           cast<tile::ExchangeType>(alloc.getExchange().getType()).getMembers();
   });
+  // Each warpgroup has two of 16 barriers, of which one is the program's.
+  if (hasRoles && allWarps > 28)
+    return from.emitError("expected roles of up to 28 warps, got ") << allWarps;
   int64_t threads = 32 * allWarps;
   if (members > 1) // programs that differ in the last index only
     kernel->setAttr("nvvm.cluster_dim",

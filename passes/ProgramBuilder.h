@@ -261,6 +261,7 @@ private:
     Value exists; ///< i1: not past the last key
     Value isNew;  ///< i1: query rows are not those of the turn before
   };
+  Value inOtherSlab(llvm::function_ref<Value()> build);
   /// Goes to the slab of a turn as well.
   RingTurn ringTurn(Value turn, Value writer);
   RingPlace ringPlace(Value number);

@@ -129,6 +129,12 @@ int64_t ProgramBuilder::ringKeys() {
   return roundUp(g.keyTiles() * g.b1(), op.getBeside()->getColumns());
 }
 
+/// What `build` makes, for which it may set another slab.
+Value ProgramBuilder::inOtherSlab(llvm::function_ref<Value()> build) {
+  llvm::SaveAndRestore<Value> saved[] = {{slab}, {batch}, {head}, {firstPair}};
+  return build();
+}
+
 /// A slab's keys in the order of their numbers n = t * writers + w are not its
 /// (k, c) in their order: those of one w follow one another, with c fastest, so
 /// that a writer's query rows stay the same while c runs. Those past the last
@@ -192,15 +198,12 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value writer) {
   Value keyTile, valueTile;
   Scores x = scoresOfR(r, q, Value(), now.c, now.k, zero, /*wholeRow=*/true,
                        keyTile, valueTile);
-  Value nextRows;
-  {
-    llvm::SaveAndRestore<Value> saved[] = {
-        {slab}, {batch}, {head}, {firstPair}};
-    Value next = arith::AddIOp::create(b, loc, turn, one);
+  Value nextRows = inOtherSlab([&] {
+    Value next = plus(turn, one);
     RingTurn of = ringTurn(next, writer);
-    nextRows =
-        rowsFor(of, arith::AndIOp::create(b, loc, of.isNew, isBefore(next)), q);
-  }
+    Value isNew = arith::AndIOp::create(b, loc, of.isNew, isBefore(next));
+    return rowsFor(of, isNew, q);
+  });
   // Here and not before the first store: while a wait is passed, no value of
   // the softmax is live.
   RingPlace at = ringPlace(now.number);
@@ -250,8 +253,10 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
   double scale = l.getScale().convertToDouble() * log2e;
   Value zero = index(0), slabCount = args.lookup("slab_count");
   int64_t before = restTeam ? op.getBeside()->getRows() : 0;
-  auto compare = [&](arith::CmpIPredicate how, Value x, Value y) -> Value {
-    return arith::CmpIOp::create(b, loc, how, x, y);
+  bool carries = !restTeam;
+  constexpr auto slt = arith::CmpIPredicate::slt, eq = arith::CmpIPredicate::eq;
+  auto both = [&](Value x, Value y) -> Value {
+    return arith::AndIOp::create(b, loc, x, y);
   };
   auto rowsOfSlab = [&](Value number) {
     setSlab(number);
@@ -260,24 +265,22 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
                           d(2) % b2, /*isQuery=*/true);
     // Teams past the slab's pairs, or past the head's, keep in step with the
     // others and store nothing.
-    Value exists = arith::AndIOp::create(
-        b, loc, compare(arith::CmpIPredicate::slt, reader, index(slabPairs)),
-        compare(arith::CmpIPredicate::slt, pair, index(pairs)));
-    rows.limit = arith::SelectOp::create(b, loc, exists,
-                                         index(std::min(b1 - before, m)), zero);
+    Value exists = both(compare(slt, reader, index(slabPairs)),
+                        compare(slt, pair, index(pairs)));
+    rows.limit = select(exists, index(std::min(b1 - before, m)), zero);
     return rows;
   };
   auto queries = [&](const Address &rows) {
     return load(arg(l.getQuery()), rows, m, element);
   };
-  SmallVector<Value> carried;
-  if (!restTeam)
-    carried = {queries(rowsOfSlab(zero))};
-  auto slabs = scf::ForOp::create(b, loc, zero, slabCount, index(1), carried);
+  SmallVector<Value> first;
+  if (carries)
+    first.push_back(queries(rowsOfSlab(zero)));
+  auto slabs = scf::ForOp::create(b, loc, zero, slabCount, index(1), first);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(slabs.getBody());
   Address rows = rowsOfSlab(slabs.getInductionVar());
-  Value q = restTeam ? queries(rows) : slabs.getRegionIterArg(0);
+  Value q = carries ? slabs.getRegionIterArg(0) : queries(rows);
   // The tiles of all slabs are dealt in turn, so that a team is always at the
   // same stages of a ring and sees each of their phases.
   int64_t teams = restTeam ? ScheduleAttr::restTeams : 1;
@@ -285,22 +288,20 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
   if (restTeam)
     start = apply(map(2, {(d(0) - d(1) * (perSlab / n)) % teams * n}),
                   {restTeam, slab});
-  int64_t step = n * teams;
   SmallVector<Value> initial = flatten(initialOfL(dv));
-  if (!restTeam)
+  if (carries)
     initial.push_back(q);
-  auto loop =
-      scf::ForOp::create(b, loc, start, index(perSlab), index(step), initial);
+  auto loop = scf::ForOp::create(b, loc, start, index(perSlab),
+                                 index(n * teams), initial);
   {
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(loop.getBody());
     RingPlace at = ringPlace(
         apply(map(2, {d(0) * perSlab + d(1)}), {slab, loop.getInductionVar()}));
-    Value fills = arith::AddIOp::create(b, loc, at.uses, index(1));
+    Value fills = plus(at.uses, index(1));
     if (!restTeam)
-      tile::AwaitCountOp::create(
-          b, loc, args.lookup("counters"), at.full,
-          arith::MulIOp::create(b, loc, fills, index(n)));
+      tile::AwaitCountOp::create(b, loc, args.lookup("counters"), at.full,
+                                 times(fills, index(n)));
     Value rowTile = load(ring, ringRows({at.slot, reader}, d(1), d(2), Value()),
                          n, element);
     Value biasTile =
@@ -311,33 +312,29 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
       tile::AddCountOp::create(b, loc, args.lookup("counters"), at.empty,
                                /*reads=*/true);
     int64_t all = cast<RankedTensorType>(rowTile.getType()).getDimSize(1);
-    if (!restTeam)
-      q = loop.getRegionIterArgs().back();
-    Value scores = scoresOfL(q, rowTile);
-    if (!restTeam) { // before values of the softmax want registers
-      llvm::SaveAndRestore<Value> saved[] = {
-          {slab}, {batch}, {head}, {firstPair}};
-      Value next = arith::AddIOp::create(b, loc, slab, index(1));
-      Value isLast = compare(arith::CmpIPredicate::eq, loop.getInductionVar(),
-                             index(perSlab - n));
-      Value isNew = arith::AndIOp::create(
-          b, loc, isLast, compare(arith::CmpIPredicate::slt, next, slabCount));
-      carried = {
-          rowsOfTurn(isNew, q, [&] { return queries(rowsOfSlab(next)); })};
+    Value here = carries ? loop.getRegionIterArgs().back() : q;
+    Value scores = scoresOfL(here, rowTile);
+    SmallVector<Value> next;
+    if (carries) { // before values of the softmax want registers
+      Value after = plus(slab, index(1));
+      Value isNew =
+          both(compare(eq, loop.getInductionVar(), index(perSlab - n)),
+               compare(slt, after, slabCount));
+      next.push_back(inOtherSlab([&] {
+        return rowsOfTurn(isNew, here,
+                          [&] { return queries(rowsOfSlab(after)); });
+      }));
     }
     accumulate(loop, biased(scores, biasTile, scale), rowTile, /*groups=*/1,
-               /*offset=*/all - dv, carried);
+               /*offset=*/all - dv, next);
   }
-  State s = unflatten(loop.getResults().drop_back(carried.size()),
-                      /*entropy=*/false);
+  State s = unflatten(loop.getResults().drop_back(carries), /*entropy=*/false);
   if (restTeam) {
     s.sum = rowSum(s.sum);
     s = putTogether(s);
-    Value isFirst =
-        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, restTeam, zero);
-    rows.limit = arith::SelectOp::create(b, loc, isFirst, rows.limit, zero);
+    rows.limit = select(compare(eq, restTeam, zero), rows.limit, zero);
   }
   storeOutput(s, arg(l.getResult()), rows);
-  if (!restTeam)
+  if (carries)
     scf::YieldOp::create(b, loc, loop.getResults().back());
 }

@@ -20,7 +20,7 @@ static Value teamOf(tile::RoleOp role) {
   return role.getTeams() > 1 ? role.getBody().getArgument(0) : Value();
 }
 
-/// Those of a team.
+/// The warpgroups of one team of a role.
 static int64_t warpgroupsOf(tile::RoleOp role) { return role.getWarps() / 4; }
 
 /// Turn t of team i of so many is turn t * teams + i of their rings.
@@ -50,9 +50,10 @@ void WarpSpecializer::messenger(
   eachTurn(loop, consumer, body, known);
 }
 
-/// The branch that loads rows which `loop` carries, last of all, to where those
-/// before them are; null with an error where there is none.
-static scf::IfOp loadsInto(scf::ForOp loop) {
+/// Lets rows that `loop` carries, last of all, and loads anew in a branch, come
+/// to where those before them are. The branch; null with an error if there is
+/// none.
+static scf::IfOp loadInPlace(scf::ForOp loop) {
   auto branch = loop.getNumRegionIterArgs()
                     ? loop.getYieldedValues().back().getDefiningOp<scf::IfOp>()
                     : scf::IfOp();
@@ -72,7 +73,7 @@ static scf::IfOp loadsInto(scf::ForOp loop) {
 /// beside what it does with this turn's: it waits for them when it begins anew.
 /// Whether there are any is carried as well.
 LogicalResult WarpSpecializer::loadAhead(scf::ForOp &loop) {
-  scf::IfOp branch = loadsInto(loop);
+  scf::IfOp branch = loadInPlace(loop);
   if (!branch)
     return failure();
   OpBuilder::InsertionGuard guard(b);
@@ -88,8 +89,9 @@ LogicalResult WarpSpecializer::loadAhead(scf::ForOp &loop) {
     return failure();
   loop = cast<scf::ForOp>(**with);
   b.setInsertionPointToStart(loop.getBody());
-  auto anew = scf::IfOp::create(b, loop.getLoc(), loop.getRegionIterArg(1),
-                                /*withElseRegion=*/false);
+  auto anew =
+      scf::IfOp::create(b, loop.getLoc(), loop.getRegionIterArgs().back(),
+                        /*withElseRegion=*/false);
   b.setInsertionPointToStart(anew.thenBlock());
   auto role = loop->getParentOfType<tile::RoleOp>();
   tile::WaitOp::create(b, loop.getLoc(), 0, warpgroupsOf(role));
@@ -295,8 +297,9 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role,
   auto acquires = llvm::to_vector(loop.getBody()->getOps<tile::AcquireOp>());
   add->moveAfter(acquires.back());
   wait.erase();
-  // Rows of the next slab come beside what the last tile's scores lead to.
-  if (!loadsInto(loop))
+  // Rows of the next slab come beside what the last tile's scores lead to. For
+  // the first slab's, which are there, the wait says nothing.
+  if (!loadInPlace(loop))
     return failure();
   b.setInsertionPointToStart(slabs.getBody());
   tile::WaitOp::create(b, loc, 0, warpgroupsOf(role));

@@ -38,7 +38,8 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   ring.stages = type.getStages();
   ring.halfBytes = rowsTogether(ring.tile) * 128;
   ring.stageBytes = ring.tile.getDimSize(1) / 64 * paddedRows(ring.tile) * 128;
-  // Where threads copy, all of them meet instead.
+  // Only bulk copies arrive at barriers. Where threads copy all of them meet,
+  // and what they stage a signal is for.
   auto isFilledBy = [&](auto isCopy) {
     return llvm::any_of(op.getRing().getUsers(), isCopy);
   };
@@ -460,8 +461,8 @@ LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
   bool swizzled = layout.getKind() == "swizzled";
   if (swizzled ? layout.getRows() != 1 || !llvm::isPowerOf2_64(lines)
                : layout.getKind() != "staged")
-    return op.emitOpError("expected layout staged, or swizzled with 1 row of a "
-                          "power of two of 128 bytes, got ")
+    return op.emitOpError("expected layout staged, or swizzled with 1 row of "
+                          "128, 256, 512 ... bytes, got ")
            << ring.tile;
   Value stage = ofTeam(op, ring);
   if (!stage)
@@ -548,9 +549,6 @@ LogicalResult ThreadLowering::copyOutSettled(tile::CopyOutOp op,
   auto role = op->getParentOfType<tile::RoleOp>();
   int64_t rows = ring.tile.getDimSize(0), bytes = rowBytes(ring.tile);
   int64_t teams = role ? role.getTeams() : 1;
-  if (tile::layoutOf(ring.tile).getRows() != 1)
-    return op.emitOpError("expected layout swizzled with 1 row, got ")
-           << ring.tile;
   // Each has a stage, or they share one.
   bool own = ring.stages != 1;
   int64_t share = own ? rows : rows / teams;

@@ -10,8 +10,8 @@
 //   rows    [m][h]     row 16m+8h+g
 //   columns [n][e]     column 8n+2c+e
 //   swizzled           the same, of the first half; halves of 64 channels, a
-//                      row 128 bytes, 16-byte chunk q of it at q ^ (r % 8); row
-//                      by row r is the number of these 128 bytes in the tile
+//                      row 128 bytes, 16-byte chunk q of it at q ^ (r % 8);
+//                      with rows = 1, r counts 128 bytes of the tile, not rows
 //   staged             one base address; rows as they lie in memory
 //   shared             one base address; row r at r * bytes, 16-byte chunk q of
 //                      it at q ^ (r % 8)
@@ -364,7 +364,7 @@ private:
   Value ofTeam(Operation *op, const Ring &ring);
   LogicalResult lowerStage(tile::StageOp op);
   LogicalResult loadSwizzled(tile::LoadOp op);
-  /// Halves of rows, dealt to threads that copy 16 bytes each: this one's row
+  /// Halves of rows, dealt to threads for 16 bytes each: this one's row
   /// and chunk of every `step` rows of its warpgroup's `share`.
   struct DealtRows {
     int64_t rows, halves, step, share;
@@ -386,6 +386,13 @@ private:
     NVVM::BarrierOp::create(b, loc, TypeRange(), barrier, i32(threads),
                             NVVM::BarrierReductionAttr(), Value());
   }
+  /// Barrier 0 is the program's, then each warpgroup has two of its number, so
+  /// that 28 warps may be in roles: one where a team meets whose first it is
+  /// (meet), and this one, where either all teams of a role meet, of a
+  /// warpgroup or less each, or the warpgroup by itself.
+  static int64_t furtherBarrierOf(tile::RoleOp role) {
+    return 8 + role.getFirst() / 4;
+  }
   /// The warps of a role meet, each team's at a barrier of its own.
   void meet(tile::RoleOp role) {
     if (role.getWarps() == 1) {
@@ -405,7 +412,7 @@ private:
     Value number = arith::ShRUIOp::create(b, loc, warp, index(2));
     if (role.getTeams() > 1)
       number = add(number, mul(teamOf(role), index(groups)));
-    meetAt(add(toI32(number), i32(8 + role.getFirst() / 4)), 128);
+    meetAt(add(toI32(number), i32(furtherBarrierOf(role))), 128);
   }
   LogicalResult lowerCopyOut(tile::CopyOutOp op);
   LogicalResult copyOutSettled(tile::CopyOutOp op, const Ring &ring,

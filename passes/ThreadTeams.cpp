@@ -13,6 +13,9 @@ LogicalResult ThreadLowering::lowerReduceTeams(tile::ReduceTeamsOp op) {
   if (layout != "rows" && layout != "acc")
     return op.emitOpError("expected a tile in registers (rows or acc), got ")
            << layout;
+  if (role.getWarps() > 4)
+    return op.emitOpError("expected teams of up to 4 warps, got ")
+           << role.getWarps();
   Registers mine = all(op.getValue());
   // As many registers of a thread as one instruction takes lie together.
   int64_t count = mine.size(), together = count % 4 ? count % 2 ? 1 : 2 : 4;
@@ -26,8 +29,8 @@ LogicalResult ThreadLowering::lowerReduceTeams(tile::ReduceTeamsOp op) {
   auto pointer = [&](Value base, int64_t i) {
     return sharedPointer(add(add(base, own), i32(4 * i * threads)));
   };
-  auto meetAll = [&] { // apart from the barriers of single teams
-    meetAt(i32(8 + role.getFirst() / 4), threads * role.getTeams());
+  auto meetAll = [&] {
+    meetAt(i32(furtherBarrierOf(role)), threads * role.getTeams());
   };
   for (int64_t i = 0; i < count; i += together)
     LLVM::StoreOp::create(b, loc, vectorOf(ArrayRef(mine).slice(i, together)),

@@ -228,6 +228,7 @@ func.func @parts(%q: memref<?x4x4x192x2x64xbf16, strided<[?, ?, ?, ?, ?, 1]>>, %
       // CHECK: nvvm.barrier id = %c1_i32{{.*}} number_of_threads = %c384_i32
       monarch_tile.wait 0
       // CHECK: nvvm.cp.async.wait.group 0
+      // CHECK-NEXT: nvvm.fence.proxy
       // CHECK: nvvm.barrier id = %{{.*}} number_of_threads = %c128_i32
       monarch_tile.wait 0 parts 3
     }

@@ -94,7 +94,16 @@ func.func @settle(%ring: memref<?x4x64x8x256xbf16>, %into: memref<?x4x64x8x256xb
         // the second descriptor; so that the rows of a half are not together.
         // CHECK: arith.constant 4611687117939081216 : i64
         // CHECK: llvm.inline_asm has_side_effects {{.*}}wgmma.mma_async
-        // Interleaved rows come by words, to four chunks from one.
+        // Interleaved rows come by words, to four chunks from one: 4g + t becomes
+        // word t of chunks 4g .. 4g + 3.
+        // CHECK: %[[CHUNK:.+]] = arith.andi %{{.*}}, %c7_
+        // CHECK: %[[LOW:.+]] = arith.andi %{{.*}}, %c7_
+        // CHECK: %[[T:.+]] = arith.andi %[[CHUNK]], %c3_
+        // CHECK: arith.muli %[[T]], %c4_
+        // CHECK: %[[G:.+]] = arith.andi %[[CHUNK]], %c4_
+        // CHECK: arith.xori %[[G]], %[[LOW]] : index
+        // CHECK: %[[NEXT:.+]] = arith.addi %[[G]], %c1_
+        // CHECK: arith.xori %[[NEXT]], %[[LOW]] : index
         // CHECK-COUNT-32: nvvm.cp.async.shared.global {{.*}}, 4, cache = ca
         // CHECK-NEXT: nvvm.cp.async.commit.group
         %s = monarch_tile.dot %q, %tile transposed_rhs : tensor<64x128xbf16, #q>, tensor<32x256xbf16, #rows> -> tensor<64x32xf32, #acc>

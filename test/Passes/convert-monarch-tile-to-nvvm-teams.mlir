@@ -68,6 +68,33 @@ func.func @rest(%near: memref<?x4x64x8x256xbf16>, %query: memref<?x4x4x4x2x128xb
 
 // -----
 
+#rows = #monarch_tile.layout<rows, warps = 8>
+func.func @wide(%v: tensor<128xf32, #rows>, %n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 128, columns = 80, warps = 8, stages = 1, chunk = 64, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    monarch_tile.role "consumer" warps 8 from 0 registers 0 teams 2 {
+    ^bb0(%team: index):
+      // expected-error @below {{expected teams of up to 4 warps, got 8}}
+      %all = monarch_tile.reduce_teams "max" %v : tensor<128xf32, #rows>
+    }
+  }
+  return
+}
+
+// -----
+
+// expected-error @below {{expected roles of up to 28 warps, got 32}}
+func.func @many(%n: index)
+    attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 1, chunk = 64, element = bf16>} {
+  scf.forall (%i) in (%n) {
+    monarch_tile.role "consumer" warps 4 from 28 registers 0 {
+    }
+  }
+  return
+}
+
+// -----
+
 #staged = #monarch_tile.layout<staged, warps = 1>
 func.func @place(%v: tensor<16x8xf32, #staged>, %n: index)
     attributes {monarch.schedule = #monarch.schedule<kind = "wgmma", rows = 64, columns = 80, warps = 4, stages = 1, chunk = 64, element = bf16>} {

@@ -68,11 +68,13 @@
 // A ring. Beside a writer's consumers single threads: one starts copies, one waits
 // for readers, three copy out for a warpgroup each, one counts; consumers exchange
 // signals with the others.
+// PERSISTENT: #[[OUT:.+]] = #monarch_tile.layout<swizzled, warps = 12, rows = 1>
 // A box that is read is a chunk: 8 keys' rows of a pair.
 // PERSISTENT: {box = array<i64: 1, 4, 8, 64>, buffer = "ring", extents = array<i64: 8448, 4, 8, 64>, offset = 0 : i64, strides = array<i64: 2048, 64, 256, 1>}
 // Rows go out by 4 pairs, 64 channels to a line of the swizzle.
 // PERSISTENT: {box = array<i64: 1, 4, 1, 4, 64>, buffer = "ring", extents = array<i64: 528, 4, 4, 32, 64>, offset = 0 : i64, strides = array<i64: 32768, 8192, 2048, 64, 1>}
 // PERSISTENT: %[[FREE:.+]] = monarch_tile.alloc_signal : <8>
+// PERSISTENT: monarch_tile.alloc_ring : <1, tensor<192x256xbf16, #[[OUT]]>>
 // PERSISTENT: monarch_tile.alloc_signal : <3>
 // PERSISTENT-NEXT: %[[STORED:.+]] = monarch_tile.alloc_signal : <3>
 // PERSISTENT-NEXT: %[[WRITTEN:.+]] = monarch_tile.alloc_signal : <8>
@@ -168,6 +170,8 @@
 // MANY: monarch_tile.wait 0 parts 2
 // MANY: scf.for %{{.*}} = %c0 to %c960 step %c64
 // MANY: monarch_tile.acquire %[[ROWS]][
+// MANY: arith.cmpi eq, %{{.*}}, %c896
+// MANY: monarch_tile.load {{.*}} interleave into
 // MANY: monarch_tile.add_count %{{.*}}[%{{.*}}] reads
 // MANY: monarch_tile.role beside "consumer" warps 1 from 8 registers 192 teams 4 {
 // MANY-NOT: _count

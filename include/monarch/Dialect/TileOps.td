@@ -40,8 +40,9 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
     - `swizzled`: shared memory, halves of 64 channels, a row's 128 bytes in
       16-byte chunks XORed with the row's low bits: the 128-byte swizzle of TMA
       and wgmma. With `rows` = 8 all halves of 8 rows lie together, then those
-      of the next 8; with `rows` = 1 those of each row, as in memory, XORed with
-      the low bits of 128 bytes' number in the tile;
+      of the next 8. With `rows` = 1, for rows on their way out only, those of
+      each row, as in memory: lines of 128 bytes, XORed with the low bits of their
+      number in the tile;
     - `staged`: shared memory, rows as they lie in memory; on their way out,
       written and copied by the warp that holds them;
     - `exchanged`: shared memory, rows that members of a cluster have sent each
@@ -129,7 +130,9 @@ def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments,
 
     With `into`, a tile of layout `swizzled` that is read no more, the rows take
     its place, and are only on their way: a `monarch_tile.wait` comes before they
-    are read. Each warpgroup loads the rows that it holds.
+    are read.
+
+    Each warpgroup loads those rows of a `swizzled` tile that it holds.
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices,
       Optional<Index>:$limit, AffineMapAttr:$map, DenseBoolArrayAttr:$in_bounds,
@@ -501,8 +504,8 @@ def Tile_WaitOp : Tile_Op<"wait"> {
   let description = [{
     A barrier among all threads of the program, or the role, as well: what was
     copied is visible to all, and all have finished reading the stages read
-    before. With `parts` only the role's warpgroups meet, so many, each for
-    itself: enough for rows that each has loaded for itself.
+    before. With `parts`, the number of warpgroups of a consumer or of each of
+    its teams, each warpgroup meets by itself: enough for rows that it has loaded.
   }];
   let arguments = (ins I64Attr:$pending, DefaultValuedAttr<I64Attr, "1">:$parts);
   let assemblyFormat = "$pending (`parts` $parts^)? attr-dict";

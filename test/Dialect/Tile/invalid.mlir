@@ -178,9 +178,50 @@ func.func @into(%m: memref<?x64xbf16>, %t: tensor<16x64xbf16>, %i: index) {
 
 func.func @halves() {
   monarch_tile.role "consumer" warps 8 from 0 registers 0 {
-    // expected-error @below {{expected parts 1 or 2, as the role has warpgroups, got 4}}
+    // expected-error @below {{expected parts 1, or as many as a consumer has warpgroups, here 2, got 4}}
     monarch_tile.wait 0 parts 4
   }
+  return
+}
+
+// -----
+
+func.func @one_thread() {
+  monarch_tile.role "producer" warps 8 from 0 registers 0 {
+    // expected-error @below {{expected parts 1, or as many as a consumer has warpgroups, here 1, got 2}}
+    monarch_tile.wait 0 parts 2
+  }
+  return
+}
+
+// -----
+
+#lines = #monarch_tile.layout<swizzled, warps = 4, rows = 1>
+func.func @swizzled_out(%m: memref<?x8x8x64xbf16>, %i: index) {
+  %place = monarch_tile.alloc_ring : <1, tensor<64x64xbf16, #lines>>
+  // expected-error @below {{expected layout staged for this memory, got 'tensor<64x64xbf16, #monarch_tile.layout<swizzled, warps = 4, rows = 1>>'}}
+  monarch_tile.copy_out %place to %m[%i] {in_bounds = array<i1: true, true, true>, map = affine_map<(d0, d1) -> (d0, d1 floordiv 8, d1 mod 8)>} : <1, tensor<64x64xbf16, #lines>> -> memref<?x8x8x64xbf16>
+  return
+}
+
+// -----
+
+#staged = #monarch_tile.layout<staged, warps = 4>
+func.func @staged_settled(%m: memref<?x4x64x8x256xbf16>, %s: memref<8xi32>, %p: index) {
+  %n, %near, %into = monarch_tile.settle %p, %m, %m, %s programs 8 writers 3 pairs 4 : memref<?x4x64x8x256xbf16>, memref<8xi32>
+  %place = monarch_tile.alloc_ring : <1, tensor<64x256xbf16, #staged>>
+  // expected-error @below {{expected layout swizzled with 1 row for this memory, got 'tensor<64x256xbf16, #monarch_tile.layout<staged, warps = 4>>'}}
+  monarch_tile.copy_out %place to %into[%p] {in_bounds = array<i1: true, true, true, true>, map = affine_map<(d0, d1) -> (0, d0 floordiv 8, d1, d0 mod 8)>} : <1, tensor<64x256xbf16, #staged>> -> memref<?x4x64x8x256xbf16>
+  return
+}
+
+// -----
+
+#lines = #monarch_tile.layout<swizzled, warps = 4, rows = 1>
+func.func @into_lines(%m: memref<?x64xbf16>, %i: index) {
+  %place = monarch_tile.alloc_ring : <1, tensor<64x64xbf16, #lines>>
+  // expected-error @below {{expected no rows on their way out, got 'tensor<64x64xbf16, #monarch_tile.layout<swizzled, warps = 4, rows = 1>>'}}
+  monarch_tile.copy_bulk %m[%i] box [64, 64] to %place[%i] {map = affine_map<(d0, d1) -> (d1)>} : memref<?x64xbf16> -> <1, tensor<64x64xbf16, #lines>>
   return
 }
 
