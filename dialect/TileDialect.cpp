@@ -437,9 +437,8 @@ LogicalResult CopyBulkOp::verify() {
     return failure();
   auto memory = cast<MemRefType>(getSource().getType());
   RankedTensorType tile = cast<RingType>(getRing().getType()).getTile();
-  if (auto layout = dyn_cast_or_null<LayoutAttr>(tile.getEncoding()))
-    if (layout.getRows() == 1)
-      return emitOpError() << "expected no rows on their way out, got " << tile;
+  if (LayoutAttr layout = layoutOf(tile); layout && layout.getRows() == 1)
+    return emitOpError() << "expected no rows on their way out, got " << tile;
   AffineMap map = getMap();
   // Tiles of rank 1 have no channels.
   int64_t results = memory.getRank() + 1 - tile.getRank();
@@ -515,18 +514,24 @@ LogicalResult StageOp::verify() {
     return emitOpError() << "expected columns of " << tile
                          << ", in multiples of 32, got " << value << " at "
                          << offset;
+  // The swizzle is an XOR of what a row's number and a column's give.
+  bool inLines =
+      tile.getDimSize(1) % 64 == 0 && llvm::isPowerOf2_64(tile.getDimSize(1));
+  if (LayoutAttr layout = layoutOf(tile);
+      layout &&
+      (layout.getKind() == "swizzled" ? layout.getRows() != 1 || !inLines
+                                      : layout.getKind() != "staged"))
+    return emitOpError() << "expected layout staged, or swizzled with 1 row of "
+                            "64, 128, 256 ... columns, got "
+                         << tile;
   return success();
-}
-
-/// The warpgroups of a role, or of each of its teams; 1 where it has none.
-static int64_t warpgroupsOf(RoleOp role) {
-  return role && role.getWarps() % 4 == 0 ? role.getWarps() / 4 : 1;
 }
 
 LogicalResult WaitOp::verify() {
   auto role = (*this)->getParentOfType<RoleOp>();
-  bool computes = role && role.getKind() == "consumer";
-  int64_t groups = computes ? warpgroupsOf(role) : 1, parts = getParts();
+  int64_t parts = getParts(), groups = 1;
+  if (role && role.getKind() == "consumer")
+    groups = std::max<int64_t>(1, role.getWarpgroups());
   if (parts != 1 && parts != groups)
     return emitOpError() << "expected parts 1, or as many as a consumer has "
                             "warpgroups, here "
@@ -540,7 +545,7 @@ template <typename Op> static LogicalResult verifyParts(Op op) {
   if (role && (role.getKind() == "producer" || role.getTeams() > 1))
     groups = role.getTeams();
   else if (role)
-    groups = warpgroupsOf(role);
+    groups = std::max<int64_t>(1, role.getWarpgroups());
   if (parts != 1 && (parts < 1 || parts != groups))
     return op.emitOpError()
            << "expected parts 1 or " << groups
@@ -571,8 +576,8 @@ LogicalResult CopyOutOp::verify() {
     return emitOpError() << "expected runs of 8 rows of " << tile
                          << " that are one piece of memory, got " << memory;
   // A tensor map takes its swizzle off, where others copy what is there.
-  auto layout = dyn_cast_or_null<LayoutAttr>(tile.getEncoding());
-  if (layout &&
+  if (LayoutAttr layout = layoutOf(tile);
+      layout &&
       (settled ? layout.getKind() != "swizzled" || layout.getRows() != 1
                : layout.getKind() != "staged"))
     return emitOpError() << "expected layout "

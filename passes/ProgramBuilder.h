@@ -85,6 +85,7 @@ private:
   Value compare(arith::CmpIPredicate how, Value x, Value y) {
     return arith::CmpIOp::create(b, loc, how, x, y);
   }
+  Value both(Value x, Value y) { return arith::AndIOp::create(b, loc, x, y); }
   Value select(Value condition, Value x, Value y) {
     return arith::SelectOp::create(b, loc, condition, x, y);
   }

@@ -184,8 +184,7 @@ ProgramBuilder::Part ProgramBuilder::partOf(Value cluster, Value turns) {
   part.turns = minus(end, part.first);
   part.some = compare(arith::CmpIPredicate::sgt, part.turns, zero);
   // Of parts without turns none is the last.
-  part.isLast = arith::AndIOp::create(
-      b, loc, compare(arith::CmpIPredicate::eq, end, turns), part.some);
+  part.isLast = both(compare(arith::CmpIPredicate::eq, end, turns), part.some);
   return part;
 }
 

@@ -185,9 +185,8 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value writer) {
       return rowsOfR(arg(r.getQuery()), turn.m0, turn.k, limit);
     });
   };
-  auto isBefore = [&](Value turn) -> Value {
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, turn,
-                                 total);
+  auto isBefore = [&](Value turn) {
+    return compare(arith::CmpIPredicate::slt, turn, total);
   };
   Value first = rowsFor(ringTurn(zero, writer), isBefore(zero), none);
   auto loop = scf::ForOp::create(b, loc, zero, total, one, first);
@@ -201,8 +200,7 @@ void ProgramBuilder::buildRingWriter(RStepOp r, Value writer) {
   Value nextRows = inOtherSlab([&] {
     Value next = plus(turn, one);
     RingTurn of = ringTurn(next, writer);
-    Value isNew = arith::AndIOp::create(b, loc, of.isNew, isBefore(next));
-    return rowsFor(of, isNew, q);
+    return rowsFor(of, both(of.isNew, isBefore(next)), q);
   });
   // Here and not before the first store: while a wait is passed, no value of
   // the softmax is live.
@@ -255,9 +253,6 @@ void ProgramBuilder::buildRingReader(LStepOp l, Value reader, Value restTeam) {
   int64_t before = restTeam ? op.getBeside()->getRows() : 0;
   bool carries = !restTeam;
   constexpr auto slt = arith::CmpIPredicate::slt, eq = arith::CmpIPredicate::eq;
-  auto both = [&](Value x, Value y) -> Value {
-    return arith::AndIOp::create(b, loc, x, y);
-  };
   auto rowsOfSlab = [&](Value number) {
     setSlab(number);
     Value pair = inHead(reader);

@@ -20,9 +20,6 @@ static Value teamOf(tile::RoleOp role) {
   return role.getTeams() > 1 ? role.getBody().getArgument(0) : Value();
 }
 
-/// The warpgroups of one team of a role.
-static int64_t warpgroupsOf(tile::RoleOp role) { return role.getWarps() / 4; }
-
 /// Turn t of team i of so many is turn t * teams + i of their rings.
 static Value turnOfTeam(OpBuilder &b, Location loc, Value turn, Value team,
                         int64_t teams) {
@@ -94,7 +91,7 @@ LogicalResult WarpSpecializer::loadAhead(scf::ForOp &loop) {
                         /*withElseRegion=*/false);
   b.setInsertionPointToStart(anew.thenBlock());
   auto role = loop->getParentOfType<tile::RoleOp>();
-  tile::WaitOp::create(b, loop.getLoc(), 0, warpgroupsOf(role));
+  tile::WaitOp::create(b, loop.getLoc(), 0, role.getWarpgroups());
   return success();
 }
 
@@ -146,7 +143,7 @@ LogicalResult WarpSpecializer::runRing(tile::RoleOp consumer,
   if (readers.empty())
     return consumer.emitError("expected a role beside it that reads the ring");
   // Of one warpgroup each: parts of a role, or its teams.
-  int64_t parts = teams * warpgroupsOf(consumer);
+  int64_t parts = teams * consumer.getWarpgroups();
   int64_t allWarps = 4; // and a producer's
   for (tile::RoleOp reader : readers)
     allWarps += reader.getTeams() * reader.getWarps();
@@ -220,7 +217,7 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role,
   auto step = loop ? getConstantIntValue(loop.getStep()) : std::nullopt;
   auto end = loop ? getConstantIntValue(loop.getUpperBound()) : std::nullopt;
   if (!beside || !add || !slabs || slabs->getParentOp() != role || !step ||
-      !end || *end % *step || role.getWarps() % 4 ||
+      !end || *end % *step || !role.getWarpgroups() ||
       getConstantIntValue(loop.getLowerBound()) != 0 ||
       getConstantIntValue(slabs.getLowerBound()) != 0 ||
       getConstantIntValue(slabs.getStep()) != 1)
@@ -302,7 +299,7 @@ LogicalResult WarpSpecializer::runReaders(tile::RoleOp role,
   if (!loadInPlace(loop))
     return failure();
   b.setInsertionPointToStart(slabs.getBody());
-  tile::WaitOp::create(b, loc, 0, warpgroupsOf(role));
+  tile::WaitOp::create(b, loc, 0, role.getWarpgroups());
   for (tile::RoleOp other : rest) {
     SmallVector<tile::LoadOp> same;
     other.walk([&](scf::ForOp inner) {

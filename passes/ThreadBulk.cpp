@@ -38,13 +38,8 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
   ring.stages = type.getStages();
   ring.halfBytes = rowsTogether(ring.tile) * 128;
   ring.stageBytes = ring.tile.getDimSize(1) / 64 * paddedRows(ring.tile) * 128;
-  // Only bulk copies arrive at barriers. Where threads copy all of them meet,
-  // and what they stage a signal is for.
-  auto isFilledBy = [&](auto isCopy) {
-    return llvm::any_of(op.getRing().getUsers(), isCopy);
-  };
-  bool hasBarriers = isFilledBy(llvm::IsaPred<tile::CopyBulkOp>);
-  threadsFillSwizzled |= isFilledBy(llvm::IsaPred<tile::CopyAsyncOp>);
+  threadsFillSwizzled |=
+      llvm::any_of(op.getRing().getUsers(), llvm::IsaPred<tile::CopyAsyncOp>);
   sharedBytes = roundUp(sharedBytes, 1024); // the swizzle's period
   ring.base = add(sharedBase, i32(sharedBytes));
   sharedBytes += ring.stages * ring.stageBytes;
@@ -76,14 +71,17 @@ LogicalResult ThreadLowering::lowerSwizzledAlloc(tile::AllocRingOp op) {
     LLVM::StoreOp::create(b, loc, zero,
                           sharedPointer(add(ring.base, toI32(at))), 16);
   }
-  if (hasBarriers && failed(addBarriers(ring, op)))
+  if (failed(addBarriers(ring, op)))
     return failure();
   rings[op.getRing()] = ring;
   return success();
 }
 
-/// Barriers of a ring that is filled by bulk copies.
+/// Barriers of a ring that is filled by bulk copies, and none of another: where
+/// threads copy all of them meet, and what they stage a signal is for.
 LogicalResult ThreadLowering::addBarriers(Ring &ring, tile::AllocRingOp op) {
+  if (llvm::none_of(op.getRing().getUsers(), llvm::IsaPred<tile::CopyBulkOp>))
+    return success();
   if (rolesBegun)
     return op.emitOpError("expected a ring of bulk copies before all roles");
   ring.full = allocBarriers(ring.stages);
@@ -372,8 +370,7 @@ ThreadLowering::DealtRows ThreadLowering::dealRows(tile::LoadOp op) {
   Value number = add(mul(inGroup, index(32)), lane);
   d.row = arith::ShRUIOp::create(b, loc, number, index(3));
   if (!alone) {
-    Value group = arith::ShRUIOp::create(b, loc, warp, index(2));
-    d.row = add(d.row, mul(group, index(d.share)));
+    d.row = add(d.row, mul(warpgroup(), index(d.share)));
   }
   d.chunk = arith::AndIOp::create(b, loc, number, index(7));
   d.l7 = arith::AndIOp::create(b, loc, d.row, index(7));
@@ -456,14 +453,8 @@ LogicalResult ThreadLowering::lowerStage(tile::StageOp op) {
       rowTiles(type) != 1)
     return op.emitOpError("expected 16 accumulator rows a warp and a ring");
   const Ring &ring = it->second;
-  tile::LayoutAttr layout = tile::layoutOf(ring.tile);
   int64_t bytes = rowBytes(ring.tile), lines = bytes / 128;
-  bool swizzled = layout.getKind() == "swizzled";
-  if (swizzled ? layout.getRows() != 1 || !llvm::isPowerOf2_64(lines)
-               : layout.getKind() != "staged")
-    return op.emitOpError("expected layout staged, or swizzled with 1 row of "
-                          "128, 256, 512 ... bytes, got ")
-           << ring.tile;
+  bool swizzled = tile::layoutOf(ring.tile).getKind() == "swizzled";
   Value stage = ofTeam(op, ring);
   if (!stage)
     return failure();

@@ -404,14 +404,15 @@ private:
       number = add(number, toI32(teamOf(role)));
     meetAt(number, 32 * role.getWarps());
   }
+  /// The number of a thread's warpgroup in its role, or team.
+  Value warpgroup() { return arith::ShRUIOp::create(b, loc, warp, index(2)); }
   /// The warps of each of a role's warpgroups meet.
   void meetInWarpgroups(tile::RoleOp role) {
-    int64_t groups = role.getWarps() / 4;
-    if (groups < 2)
+    if (role.getWarpgroups() < 2)
       return meet(role);
-    Value number = arith::ShRUIOp::create(b, loc, warp, index(2));
+    Value number = warpgroup();
     if (role.getTeams() > 1)
-      number = add(number, mul(teamOf(role), index(groups)));
+      number = add(number, mul(teamOf(role), index(role.getWarpgroups())));
     meetAt(add(toI32(number), i32(furtherBarrierOf(role))), 128);
   }
   LogicalResult lowerCopyOut(tile::CopyOutOp op);

@@ -404,8 +404,7 @@ LogicalResult ThreadLowering::lowerAlloc(tile::AllocRingOp op) {
   ring.tile = tile;
   ring.stages = type.getStages();
   ring.stageBytes = roundUp(tile.getDimSize(0) * rowBytes(tile), 256);
-  if (llvm::any_of(op.getRing().getUsers(), llvm::IsaPred<tile::CopyBulkOp>) &&
-      failed(addBarriers(ring, op)))
+  if (failed(addBarriers(ring, op)))
     return failure();
   sharedBytes = roundUp(sharedBytes, 256);
   ring.base = add(sharedBase, i32(sharedBytes));

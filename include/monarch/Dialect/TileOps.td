@@ -367,6 +367,11 @@ def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator]> {
     `registers` $registers (`teams` $teams^)? (`lanes` $lanes^)? $body attr-dict
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The warpgroups of the role, or of each of its teams; 0 where it is single
+    /// warps.
+    int64_t getWarpgroups() { return getWarps() % 4 ? 0 : getWarps() / 4; }
+  }];
 }
 
 //===----------------------------------------------------------------------===//

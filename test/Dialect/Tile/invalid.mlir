@@ -196,6 +196,28 @@ func.func @one_thread() {
 
 // -----
 
+#acc = #monarch_tile.layout<acc, warps = 4>
+#halves = #monarch_tile.layout<swizzled, warps = 4>
+func.func @stage_halves(%v: tensor<64x64xf32, #acc>) {
+  %place = monarch_tile.alloc_ring : <1, tensor<64x64xbf16, #halves>>
+  // expected-error @below {{expected layout staged, or swizzled with 1 row of 64, 128, 256 ... columns, got 'tensor<64x64xbf16, #monarch_tile.layout<swizzled, warps = 4>>'}}
+  monarch_tile.stage %v to %place : tensor<64x64xf32, #acc> -> <1, tensor<64x64xbf16, #halves>>
+  return
+}
+
+// -----
+
+#acc = #monarch_tile.layout<acc, warps = 4>
+#lines = #monarch_tile.layout<swizzled, warps = 4, rows = 1>
+func.func @stage_three_lines(%v: tensor<64x64xf32, #acc>) {
+  %place = monarch_tile.alloc_ring : <1, tensor<64x192xbf16, #lines>>
+  // expected-error @below {{expected layout staged, or swizzled with 1 row of 64, 128, 256 ... columns, got 'tensor<64x192xbf16, #monarch_tile.layout<swizzled, warps = 4, rows = 1>>'}}
+  monarch_tile.stage %v to %place : tensor<64x64xf32, #acc> -> <1, tensor<64x192xbf16, #lines>>
+  return
+}
+
+// -----
+
 #lines = #monarch_tile.layout<swizzled, warps = 4, rows = 1>
 func.func @swizzled_out(%m: memref<?x8x8x64xbf16>, %i: index) {
   %place = monarch_tile.alloc_ring : <1, tensor<64x64xbf16, #lines>>
